@@ -1,0 +1,111 @@
+//! A weights folder, opened: `config.json` and `model.safetensors` together.
+
+use std::path::{Path, PathBuf};
+
+use tch::{Cuda, Device, Kind};
+
+use super::Backbone;
+use super::checkpoint::{Checkpoint, CheckpointError};
+use super::config::{Config, ConfigError, Family};
+use super::dit::Dit;
+use crate::solver::{Diffusion, SolverError};
+
+/// A network with all that its weights folder says of it.
+pub struct Model {
+    /// The folder's name: what schedules for these weights are filed under.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Its `config.json`.
+    pub config: Config,
+    /// SHA-256 of `model.safetensors`, hex.
+    pub sha256: String,
+    /// The betas it was trained on.
+    pub diffusion: Diffusion,
+    /// The network.
+    pub backbone: Box<dyn Backbone>,
+    /// Where the network's tensors are.
+    pub device: Device,
+    /// The dtype of its weights and forward pass.
+    pub dtype: Kind,
+}
+
+/// Why a weights folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// There is no such folder.
+    #[error("no weights at {}: a weights folder holds config.json and model.safetensors", folder.display())]
+    NotFound {
+        /// The folder asked for.
+        folder: PathBuf,
+    },
+    /// Its `config.json` is refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its `model.safetensors` is refused.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Its betas are refused.
+    #[error("diffusion: {0}")]
+    Diffusion(#[from] SolverError),
+    /// The device is not there.
+    #[error("device {device:?} is not there: {reason}")]
+    Device {
+        /// The device asked for.
+        device: Device,
+        /// What libtorch says.
+        reason: String,
+    },
+}
+
+impl Model {
+    /// Opens a weights folder in f32 on the CPU.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, ModelError> {
+        Self::open_on(folder, Device::Cpu, Kind::Float)
+    }
+
+    /// Opens a weights folder on a device, in a dtype (`Kind::Float` or `Kind::BFloat16`).
+    pub fn open_on(folder: impl AsRef<Path>, device: Device, dtype: Kind) -> Result<Self, ModelError> {
+        let folder = folder.as_ref();
+        if !folder.is_dir() {
+            return Err(ModelError::NotFound { folder: folder.to_owned() });
+        }
+        check_device(device)?;
+        let config = Config::read(&folder.join("config.json"))?;
+        let d = &config.diffusion;
+        let diffusion = Diffusion::new(d.beta_schedule, d.timesteps, d.beta_start, d.beta_end)?;
+        let checkpoint = Checkpoint::open(&folder.join("model.safetensors"))?;
+        let (backbone, sha256) = match config.family {
+            Family::Dit => Dit::read(&checkpoint, &config, device, dtype)?,
+        };
+        // "weights/x/.." and "." have no name of their own until they are resolved.
+        let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let name = resolved.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self {
+            name,
+            folder: folder.to_owned(),
+            config,
+            sha256,
+            diffusion,
+            backbone: Box::new(backbone),
+            device,
+            dtype,
+        })
+    }
+}
+
+fn check_device(device: Device) -> Result<(), ModelError> {
+    let refuse = |reason| Err(ModelError::Device { device, reason });
+    match device {
+        Device::Cpu => Ok(()),
+        Device::Cuda(i) if !Cuda::is_available() => {
+            refuse(format!("no CUDA device {i}: this libtorch sees no CUDA (`offramp doctor` says why)"))
+        }
+        Device::Cuda(i) if i as i64 >= Cuda::device_count() => {
+            refuse(format!("{} CUDA devices are visible", Cuda::device_count()))
+        }
+        Device::Cuda(_) => Ok(()),
+        _ => refuse("offramp runs on cpu and cuda".into()),
+    }
+}

@@ -1,0 +1,91 @@
+//! What a subcommand can fail with, and the exit code that says so.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use offramp::backbone::ModelError;
+use offramp::exit::{ExitError, ExitSpecError, ScheduleError};
+use offramp::output::OutputError;
+use offramp::solver::SolverError;
+use offramp::{Error, RequestError};
+
+/// Why a subcommand did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The library's word.
+    #[error(transparent)]
+    Library(#[from] Error),
+    /// No class of this name.
+    #[error("unknown class {got:?}{}; {known}", nearest.as_ref().map(|n| format!(", did you mean {n:?}?")).unwrap_or_default())]
+    Class { got: String, nearest: Option<String>, known: String },
+    /// No weights of this name.
+    #[error("no weights {name:?}: not a folder, and not in {}", looked_in.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" or "))]
+    Weights { name: String, looked_in: Vec<PathBuf> },
+    /// Options that do not go together, or a value that cannot be.
+    #[error("{option} {value}: {reason}")]
+    Option { option: &'static str, value: String, reason: String },
+    /// A file or folder that `inspect` does not know.
+    #[error("{}: not a weights folder, a schedule or a PNG ({reason})", file.display())]
+    Unknown { file: PathBuf, reason: String },
+    /// Ctrl-C.
+    #[error("interrupted: {finished} of {count} images are finished")]
+    Interrupted { finished: usize, count: usize },
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Interrupted { .. } => 130,
+            Failure::Library(error) if !error.is_bad_input() => 1,
+            _ => 2,
+        }
+    }
+
+    /// Prints the failure on stderr; with `--json` as one JSON object.
+    pub fn report(&self, json: bool) -> ExitCode {
+        let code = self.exit_code();
+        if json {
+            let kind = ["failed", "bad_input", "interrupted"][match code {
+                130 => 2,
+                2 => 1,
+                _ => 0,
+            }];
+            eprintln!(
+                "{}",
+                serde_json::json!({ "event": "error", "kind": kind, "message": self.to_string() })
+            );
+        } else {
+            eprintln!("error: {self:#}");
+        }
+        ExitCode::from(code)
+    }
+
+    /// An option's value and why it cannot be.
+    pub fn option(option: &'static str, value: impl ToString, reason: impl ToString) -> Self {
+        Failure::Option { option, value: value.to_string(), reason: reason.to_string() }
+    }
+
+    /// A path that is none of the things that can be inspected.
+    pub fn unknown(file: &Path, reason: impl ToString) -> Self {
+        Failure::Unknown { file: file.to_owned(), reason: reason.to_string() }
+    }
+}
+
+// The library's errors arrive by kind; each is wrapped on the way.
+macro_rules! through_library {
+    ($($kind:ty),*) => {
+        $(impl From<$kind> for Failure {
+            fn from(error: $kind) -> Self {
+                Failure::Library(error.into())
+            }
+        })*
+    };
+}
+
+through_library!(ModelError, SolverError, ExitSpecError, ExitError, RequestError, OutputError, tch::TchError);
+
+impl From<ScheduleError> for Failure {
+    fn from(error: ScheduleError) -> Self {
+        ExitError::from(error).into()
+    }
+}

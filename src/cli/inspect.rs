@@ -1,0 +1,134 @@
+//! `offramp inspect`: a weights folder, an exit schedule (drawn), or a PNG (with the command behind it).
+
+use std::path::{Path, PathBuf};
+
+use offramp::backbone::{Checkpoint, Config};
+use offramp::exit::Schedule;
+use offramp::output::{OutputError, read_parameters};
+
+use super::{Failure, places};
+
+/// Says what a weights folder, an exit schedule or a PNG is.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  offramp inspect fashion-dit\n  \
+    offramp inspect schedules/fashion-dit/ase-demo.json\n  offramp inspect out/000003.png")]
+pub struct Args {
+    /// A weights folder or its name, a schedule (.json), or a PNG that offramp made.
+    path: String,
+
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let path = PathBuf::from(&args.path);
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    match extension.as_deref() {
+        Some("json") => schedule(&path, args.json),
+        Some("png") => picture(&path, args.json),
+        _ if path.is_file() => Err(Failure::unknown(&path, "its name ends in neither .json nor .png")),
+        _ => weights(&places::weights(&args.path)?, args.json),
+    }
+}
+
+fn weights(folder: &Path, json: bool) -> Result<(), Failure> {
+    let config = Config::read(&folder.join("config.json")).map_err(offramp::backbone::ModelError::from)?;
+    let checkpoint =
+        Checkpoint::open(&folder.join("model.safetensors")).map_err(offramp::backbone::ModelError::from)?;
+    let tensors = checkpoint.tensors();
+    let numbers: usize = tensors.values().map(|(shape, _)| shape.iter().product::<usize>()).sum();
+    let dtypes: std::collections::BTreeSet<&str> = tensors.values().map(|(_, d)| d.as_str()).collect();
+    let dtypes = dtypes.into_iter().collect::<Vec<_>>().join(", ");
+    let model = offramp::Model::open(folder)?;
+    let schedules = offramp::exit::schedule_names(&places::schedules(folder));
+    if json {
+        let fact = serde_json::json!({
+            "weights": folder, "sha256": model.sha256, "tensors": tensors.len(), "parameters": numbers,
+            "dtypes": dtypes, "schedules": schedules, "config": config,
+        });
+        println!("{fact}");
+        return Ok(());
+    }
+    println!("weights     {}", folder.display());
+    println!("sha256      {}", model.sha256);
+    println!("tensors     {} ({:.2} M parameters, {dtypes})", tensors.len(), numbers as f64 / 1e6);
+    println!("family      {:?}, {:?} layout", config.family, config.layout);
+    println!(
+        "network     {} blocks × {} wide, {} heads, patches of {} on {}×{}×{}",
+        config.depth,
+        config.hidden_size,
+        config.num_heads,
+        config.patch_size,
+        config.input_size,
+        config.input_size,
+        config.in_channels
+    );
+    let d = &config.diffusion;
+    println!("diffusion   T = {}, {:?} betas, predicts {:?}", d.timesteps, d.beta_schedule, d.prediction);
+    println!(
+        "classes     {}",
+        if config.labels.is_empty() { config.num_classes.to_string() } else { config.labels.join(", ") }
+    );
+    println!("schedules   {}", if schedules.is_empty() { "none".into() } else { schedules.join(", ") });
+    Ok(())
+}
+
+fn schedule(file: &Path, json: bool) -> Result<(), Failure> {
+    let schedule = Schedule::read(file)?;
+    if json {
+        println!("{}", serde_json::json!({ "schedule": schedule, "mean_depth": schedule.mean_depth() }));
+        return Ok(());
+    }
+    let trained = if schedule.provenance.exits_trained { "" } else { "; exits not yet trained" };
+    println!(
+        "schedule {}: mean depth {:.2} of {} over uniform time{trained}",
+        schedule.name,
+        schedule.mean_depth(),
+        schedule.depth
+    );
+    println!("{}\n", schedule.provenance.method);
+    print!("{}", drawing(&schedule));
+    Ok(())
+}
+
+/// Columns of the drawing, without its scale.
+const COLUMNS: usize = 60;
+
+/// Depth against time: noise on the left, as sampling runs.
+fn drawing(schedule: &Schedule) -> String {
+    let t = |column: usize| schedule.timesteps as f64 * (1.0 - (column as f64 + 0.5) / COLUMNS as f64);
+    let mut text = String::from("depth\n");
+    for level in (1..=schedule.depth).rev() {
+        let line: String =
+            (0..COLUMNS).map(|c| if schedule.depth_at(t(c)) >= level { '█' } else { ' ' }).collect();
+        text += &format!("{level:>5} ┤{}\n", line.trim_end());
+    }
+    let last = schedule.timesteps - 1;
+    text += &format!("      └{}\n", "─".repeat(COLUMNS));
+    text += &format!("  t = {last:<width$}0\n", width = COLUMNS);
+    text
+}
+
+fn picture(file: &Path, json: bool) -> Result<(), Failure> {
+    let parameters = read_parameters(file).map_err(|e: OutputError| Failure::from(e))?;
+    let command = parameters.command();
+    if json {
+        println!("{}", serde_json::json!({ "parameters": parameters, "command": command }));
+        return Ok(());
+    }
+    let (run, image) = (&parameters.run, &parameters.image);
+    println!("image      {} of {}, seed {}", image.image, run.count, image.seed);
+    println!(
+        "class      {}",
+        image.label.clone().or(image.class.map(|c| c.to_string())).unwrap_or("none".into())
+    );
+    println!("weights    {} (sha256 {})", run.weights, run.weights_sha256);
+    println!("solver     {}, {} steps", run.solver, run.steps);
+    println!("guidance   {}", run.guidance);
+    println!("exit       {}", run.exit);
+    println!("depths     {}", image.depths.iter().map(usize::to_string).collect::<Vec<_>>().join(" "));
+    println!("made by    offramp {}, {}, {}, batch {}", run.version, run.device, run.dtype, run.batch);
+    println!("\nTo draw it again:\n  {command}");
+    Ok(())
+}

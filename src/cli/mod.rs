@@ -1,0 +1,60 @@
+//! The command line: one file per subcommand. The library knows nothing of terminals; this does.
+//!
+//! Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
+
+mod classes;
+mod completions;
+mod doctor;
+mod failure;
+mod generate;
+mod inspect;
+mod interrupt;
+mod places;
+mod preview;
+mod progress;
+mod trace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::failure::Failure;
+
+/// A diffusion sampler that takes the early exit.
+///
+/// For each image and each network evaluation it decides how deep the denoiser must run, and skips the rest.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.\n\n\
+    Example:\n  offramp generate --class all --schedule ase-demo --grid clothes.png")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Draw images.
+    Generate(Box<generate::Args>),
+    /// Say what a weights folder, an exit schedule or a PNG is.
+    Inspect(inspect::Args),
+    /// Say which libtorch is linked and what it can do here.
+    Doctor(doctor::Args),
+    /// Print a shell's completion script.
+    Completions(completions::Args),
+}
+
+/// Parses the arguments, runs the subcommand, says what went wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let (json, result) = match cli.command {
+        Command::Generate(args) => (args.json, generate::run(*args)),
+        Command::Inspect(args) => (args.json, inspect::run(args)),
+        Command::Doctor(args) => (args.json, doctor::run(args)),
+        Command::Completions(args) => (false, completions::run(args)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}

@@ -1,0 +1,73 @@
+//! `--trace FILE.json`: what every image did at every evaluation.
+
+use std::path::Path;
+
+use offramp::Sample;
+use offramp::output::{OutputError, RunParameters, write_atomically};
+use offramp::solver::Evaluation;
+use serde::Serialize;
+
+/// A run's trace.
+#[derive(Serialize)]
+pub struct Trace {
+    #[serde(flatten)]
+    run: RunParameters,
+    evaluations: Vec<TracedEvaluation>,
+    images: Vec<TracedImage>,
+}
+
+#[derive(Serialize)]
+struct TracedEvaluation {
+    step: usize,
+    t: f64,
+    alpha: f64,
+    sigma: f64,
+}
+
+#[derive(Serialize)]
+struct TracedImage {
+    image: usize,
+    seed: u64,
+    class: Option<i64>,
+    depths: Vec<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scores: Vec<Option<f32>>,
+    cost: f64,
+    full_cost: f64,
+}
+
+impl Trace {
+    /// An empty trace over the run's evaluations.
+    pub fn new(run: RunParameters, evaluations: &[Evaluation]) -> Self {
+        let traced = |e: &Evaluation| TracedEvaluation {
+            step: e.step,
+            t: e.node.t,
+            alpha: e.node.alpha,
+            sigma: e.node.sigma,
+        };
+        Self { run, evaluations: evaluations.iter().map(traced).collect(), images: vec![] }
+    }
+
+    /// Adds a finished image.
+    pub fn add(&mut self, sample: &Sample) {
+        let scored = sample.scores.iter().any(Option::is_some);
+        self.images.push(TracedImage {
+            image: sample.image,
+            seed: sample.seed,
+            class: sample.class,
+            depths: sample.depths.clone(),
+            scores: if scored { sample.scores.clone() } else { vec![] },
+            cost: sample.cost,
+            full_cost: sample.full_cost,
+        });
+    }
+
+    /// Writes it, images by index.
+    pub fn write(mut self, file: &Path) -> Result<(), OutputError> {
+        self.images.sort_by_key(|i| i.image);
+        write_atomically(file, |out| {
+            serde_json::to_writer(out, &self)
+                .map_err(|e| OutputError::Io { file: file.to_owned(), source: e.into() })
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! The crate's one top-level error: one variant per concern, each with its values in fields.
+
+use tch::TchError;
+
+use crate::backbone::{CheckpointError, ModelError};
+use crate::exit::{ExitError, ExitSpecError};
+use crate::output::OutputError;
+use crate::sampler::RequestError;
+use crate::solver::SolverError;
+
+/// Anything that can go wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The weights folder is refused.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The solver is refused, or fails.
+    #[error(transparent)]
+    Solver(#[from] SolverError),
+    /// An exit cannot be made from what was typed.
+    #[error(transparent)]
+    ExitSpec(#[from] ExitSpecError),
+    /// The exit does not fit the model, or fails.
+    #[error(transparent)]
+    Exit(#[from] ExitError),
+    /// The request cannot be met.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Files cannot be written or read.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// libtorch failed: out of memory, most often.
+    #[error("libtorch: {0}")]
+    Torch(#[from] TchError),
+}
+
+impl Error {
+    /// Whether the caller asked for something that cannot be, as opposed to something that went wrong on
+    /// the way (out of memory, disk full).
+    pub fn is_bad_input(&self) -> bool {
+        match self {
+            Error::Torch(_)
+            | Error::Model(ModelError::Checkpoint(CheckpointError::Torch(_)))
+            | Error::Exit(ExitError::Torch(_) | ExitError::Verdicts { .. })
+            | Error::Output(OutputError::Torch(_)) => false,
+            Error::Solver(error) => error.is_bad_input(),
+            Error::Output(OutputError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
+            _ => true,
+        }
+    }
+}

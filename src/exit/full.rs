@@ -1,0 +1,25 @@
+//! `full`: never leave early. With it the sampler is the plain network, bit for bit.
+
+use super::{Bounds, Exit, ExitError};
+
+/// Runs every block.
+#[derive(Debug, Clone, Copy)]
+pub struct Full;
+
+impl Exit for Full {
+    fn spec(&self) -> String {
+        "full".into()
+    }
+
+    fn check(&self, _depth: usize, _timesteps: usize) -> Result<(), ExitError> {
+        Ok(())
+    }
+
+    fn bounds(&self, _t: f64, depth: usize) -> Bounds {
+        Bounds { min: depth, max: depth }
+    }
+
+    fn share(&self) -> Box<dyn Exit> {
+        Box::new(*self)
+    }
+}

@@ -1,0 +1,7 @@
+//! The `offramp` command.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

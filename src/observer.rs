@@ -1,0 +1,108 @@
+//! What a run tells its caller: one event per image and evaluation, and each finished image.
+//!
+//! Progress bars, previews, traces, files and cancelling all hang on one [`Observer`], which is called
+//! from the caller's own thread, whatever the number of workers. Events of one image come in order; those
+//! of different images interleave.
+
+use std::ops::ControlFlow;
+
+use tch::Tensor;
+
+/// One evaluation of one image.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The image's index k in the request.
+    pub image: usize,
+    /// The evaluation, from 0.
+    pub evaluation: usize,
+    /// Evaluations in all.
+    pub evaluations: usize,
+    /// Its real time.
+    pub t: f64,
+    /// x_t, f32 `[C, H, W]`.
+    pub x: Tensor,
+    /// The predicted clean image, f32 `[C, H, W]`.
+    pub x0: Tensor,
+    /// Blocks run.
+    pub depth: usize,
+    /// The policy's last score, where it has one.
+    pub score: Option<f32>,
+}
+
+/// A finished image.
+#[derive(Debug)]
+pub struct Sample {
+    /// Its index k in the request.
+    pub image: usize,
+    /// Its seed: the request's + k.
+    pub seed: u64,
+    /// Its class; `None` is unconditional.
+    pub class: Option<i64>,
+    /// The image, f32 `[C, H, W]`, in the model's value range.
+    pub x: Tensor,
+    /// Blocks run at each evaluation.
+    pub depths: Vec<usize>,
+    /// The policy's last score at each evaluation, where it has one.
+    pub scores: Vec<Option<f32>>,
+    /// Block cost run, in full-depth network rows (a guided evaluation at full depth is 2).
+    pub cost: f64,
+    /// Block cost at full depth, in the same unit.
+    pub full_cost: f64,
+}
+
+impl Sample {
+    /// The same sample again; its tensor is not copied.
+    pub(crate) fn share(&self) -> Sample {
+        let (depths, scores) = (self.depths.clone(), self.scores.clone());
+        Sample { x: self.x.shallow_clone(), depths, scores, ..*self }
+    }
+
+    /// The image as an array, `[C, H, W]`.
+    pub fn to_array(&self) -> Result<ndarray::Array3<f32>, crate::Error> {
+        let array: ndarray::ArrayD<f32> = (&self.x.f_contiguous()?).try_into()?;
+        array.into_dimensionality().map_err(|_| {
+            tch::TchError::Shape(format!("an image has 3 dimensions, this one is {:?}", self.x.size())).into()
+        })
+    }
+}
+
+/// What an observer is told.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// An image went through the network once more.
+    Evaluated(Evaluated),
+    /// An image is done.
+    Finished(Sample),
+}
+
+impl Event {
+    /// The index of the image it is about.
+    pub fn image(&self) -> usize {
+        match self {
+            Event::Evaluated(e) => e.image,
+            Event::Finished(s) => s.image,
+        }
+    }
+}
+
+/// Watches a run; `Break` cancels it.
+///
+/// After a `Break` every worker stops at its next evaluation; what has finished stays finished.
+pub trait Observer {
+    /// Called for every event.
+    fn observe(&mut self, event: &Event) -> ControlFlow<()>;
+}
+
+/// Watches nothing.
+impl Observer for () {
+    fn observe(&mut self, _event: &Event) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+impl<F: FnMut(&Event) -> ControlFlow<()>> Observer for F {
+    fn observe(&mut self, event: &Event) -> ControlFlow<()> {
+        self(event)
+    }
+}

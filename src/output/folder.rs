@@ -1,0 +1,73 @@
+//! The output folder: `NNNNNN.png` by image index, checked before the first evaluation.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{OutputError, RunParameters, png};
+
+/// What to do with images that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse the folder.
+    Refuse,
+    /// Keep them and draw the missing ones.
+    Resume,
+    /// Draw all, replacing them.
+    Overwrite,
+}
+
+/// A folder that images go into.
+#[derive(Debug)]
+pub struct OutputFolder {
+    path: PathBuf,
+}
+
+impl OutputFolder {
+    /// Makes the folder if needed and checks that it can be written to.
+    pub fn open(path: &Path, existing: Existing) -> Result<Self, OutputError> {
+        let not_writable = |source| OutputError::NotWritable { folder: path.to_owned(), source };
+        if existing == Existing::Refuse && path.is_dir() {
+            let images = fs::read_dir(path)
+                .map_err(not_writable)?
+                .flatten()
+                .filter(|e| e.path().extension().is_some_and(|x| x.eq_ignore_ascii_case("png")))
+                .count();
+            if images > 0 {
+                return Err(OutputError::HoldsImages { folder: path.to_owned(), images });
+            }
+        }
+        fs::create_dir_all(path).map_err(not_writable)?;
+        check_writable(path)?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// The file of image `k`.
+    pub fn image(&self, k: usize) -> PathBuf {
+        self.path.join(format!("{k:06}.png"))
+    }
+
+    /// Which of `count` images are there, made with the same settings.
+    ///
+    /// # Errors
+    /// One of them was made with other settings, or cannot be read.
+    pub fn finished(&self, count: usize, run: &RunParameters) -> Result<BTreeSet<usize>, OutputError> {
+        let mut finished = BTreeSet::new();
+        for k in (0..count).filter(|&k| self.image(k).exists()) {
+            let file = self.image(k);
+            let found = png::read_parameters(&file)?;
+            if let Some((field, expected, got)) = run.difference(&found.run) {
+                return Err(OutputError::OtherSettings { file, field, expected, got });
+            }
+            finished.insert(k);
+        }
+        Ok(finished)
+    }
+}
+
+/// Checks that files can be made in `folder`, by making one.
+pub fn check_writable(folder: &Path) -> Result<(), OutputError> {
+    let probe = folder.join(format!(".offramp-{}", std::process::id()));
+    let made = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
+    made.map_err(|source| OutputError::NotWritable { folder: folder.to_owned(), source })
+}

@@ -1,0 +1,231 @@
+//! The sampler: a model, a solver, an exit and a tail, composed.
+//!
+//! ```text
+//! Backbone × Solver × Exit × Tail  →  Sampler::sample(request, observer)  →  images
+//! ```
+//!
+//! The four do not know each other's types. The sampler only carries tensors between them: the exit loop
+//! runs the backbone as deep as the exit says and lets the tail stand in for the rest, guidance joins the
+//! two halves of an image, a [`Prediction`](crate::solver::Prediction) is made once, and the solver moves
+//! on.
+
+mod exit_loop;
+mod request;
+mod slot;
+mod start;
+mod trajectory;
+
+pub use request::{InitImage, Request, RequestError};
+
+use std::ops::Range;
+
+use self::exit_loop::Network;
+use self::start::Start;
+use self::trajectory::Worker;
+use crate::backbone::Model;
+use crate::engine::{self, Layout, Tell};
+use crate::error::Error;
+use crate::exit::{Exit, Full};
+use crate::guidance::Guidance;
+use crate::observer::{Event, Observer, Sample};
+use crate::solver::{Evaluation, Method, Solver, SolverError, SolverSpec, StartAt};
+use crate::tail::{Head, Tail};
+
+/// Draws images from a model, as deep as its exit says.
+///
+/// It holds no state between calls: two calls with the same settings and request give the same images.
+pub struct Sampler {
+    model: Model,
+    exit: Box<dyn Exit>,
+    tail: Box<dyn Tail>,
+    solver: SolverSpec,
+    steps: usize,
+    guidance: Guidance,
+    batch: Option<usize>,
+    threads: usize,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The finished images, by index.
+    pub samples: Vec<Sample>,
+    /// Whether the observer broke off before the end.
+    pub cancelled: bool,
+}
+
+impl Outcome {
+    /// Block cost run as a share of full depth, in (0, 1].
+    pub fn cost_share(&self) -> f64 {
+        let run: f64 = self.samples.iter().map(|s| s.cost).sum();
+        let full: f64 = self.samples.iter().map(|s| s.full_cost).sum();
+        if full > 0.0 { run / full } else { 1.0 }
+    }
+
+    /// Blocks run per evaluation, on average.
+    pub fn mean_depth(&self) -> f64 {
+        let depths: Vec<usize> = self.samples.iter().flat_map(|s| s.depths.iter().copied()).collect();
+        depths.iter().sum::<usize>() as f64 / depths.len().max(1) as f64
+    }
+}
+
+impl Sampler {
+    /// Full depth, DPM-Solver++ 2M in 20 steps, no guidance, every core.
+    pub fn new(model: Model) -> Self {
+        Self {
+            model,
+            exit: Box::new(Full),
+            tail: Box::new(Head),
+            solver: SolverSpec::new(Method::DpmSolverPp { order: 2 }),
+            steps: 20,
+            guidance: Guidance::NONE,
+            batch: None,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// Leaves as `exit` says.
+    pub fn with_exit(mut self, exit: impl Exit + 'static) -> Self {
+        self.exit = Box::new(exit);
+        self
+    }
+
+    /// Leaves as `exit` says; for a policy that was parsed.
+    pub fn with_boxed_exit(mut self, exit: Box<dyn Exit>) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// Lets `tail` stand in for skipped blocks.
+    pub fn with_tail(mut self, tail: impl Tail + 'static) -> Self {
+        self.tail = Box::new(tail);
+        self
+    }
+
+    /// Moves by `solver` in `steps` steps.
+    pub fn with_solver(mut self, solver: SolverSpec, steps: usize) -> Self {
+        self.solver = solver;
+        self.steps = steps;
+        self
+    }
+
+    /// Guides as `guidance` says.
+    pub fn with_guidance(mut self, guidance: Guidance) -> Self {
+        self.guidance = guidance;
+        self
+    }
+
+    /// Images per micro-batch; by default chosen from the request and the number of threads.
+    pub fn with_batch(mut self, images: usize) -> Self {
+        self.batch = Some(images);
+        self
+    }
+
+    /// CPU threads in all; at least 1.
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The exit policy.
+    pub fn exit(&self) -> &dyn Exit {
+        &*self.exit
+    }
+
+    /// Checks the settings and a request against the model, before anything is run.
+    ///
+    /// # Errors
+    /// What [`Sampler::sample`] would refuse.
+    pub fn check(&self, request: &Request) -> Result<(), Error> {
+        if self.batch == Some(0) {
+            return Err(RequestError::Batch.into());
+        }
+        request::check_request(request, &self.model)?;
+        request::check_guidance(&self.guidance, &self.model)?;
+        self.exit.check(self.model.backbone.depth(), self.model.diffusion.timesteps())?;
+        match self.solver(request)? {
+            Solver::Plan(plan) if plan.learns_variance() && !self.model.backbone.learns_variance() => {
+                Err(SolverError::NoVariance.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The network evaluations of a request's trajectories.
+    ///
+    /// # Errors
+    /// When the solver cannot take that many steps.
+    pub fn evaluations(&self, request: &Request) -> Result<Vec<Evaluation>, Error> {
+        Ok(self.solver(request)?.evaluations().to_vec())
+    }
+
+    /// How a request of `images` images is spread over the processor.
+    pub fn layout(&self, images: usize) -> Layout {
+        Layout::new(images, self.batch, self.threads)
+    }
+
+    /// Draws the images of a request and keeps them.
+    ///
+    /// The observer hears every evaluation and every finished image, on this thread; images that were
+    /// finished before it broke off are in the outcome.
+    ///
+    /// # Errors
+    /// What [`Sampler::check`] refuses, and whatever libtorch does.
+    pub fn sample(&self, request: &Request, observer: &mut dyn Observer) -> Result<Outcome, Error> {
+        let mut samples = vec![];
+        let mut keep = |event: &Event| {
+            if let Event::Finished(sample) = event {
+                samples.push(sample.share());
+            }
+            observer.observe(event)
+        };
+        let complete = self.run(request, &mut keep)?;
+        samples.sort_by_key(|s| s.image);
+        Ok(Outcome { samples, cancelled: !complete })
+    }
+
+    /// Draws the images of a request and leaves them to the observer, so that memory does not grow with
+    /// their number. Returns whether it ran to the end.
+    ///
+    /// # Errors
+    /// What [`Sampler::check`] refuses, and whatever libtorch does.
+    pub fn run(&self, request: &Request, observer: &mut dyn Observer) -> Result<bool, Error> {
+        self.check(request)?;
+        let layout = self.layout(request.len());
+        let jobs: Vec<Range<usize>> = (0..request.len().div_ceil(layout.batch))
+            .map(|m| layout.images(m, request.len()))
+            .filter(|images| images.clone().any(|k| !request.done.contains(&k)))
+            .collect();
+        let workers = (0..layout.workers.min(jobs.len()))
+            .map(|_| self.worker(request))
+            .collect::<Result<Vec<Worker>, Error>>()?;
+        // Only plain data of the request crosses to the workers; its tensors are in each worker's `start`.
+        let (classes, seed, done) = (&request.classes, request.seed, &request.done);
+        let work = |worker: &Worker, images: Range<usize>, tell: &mut Tell| {
+            let slots = images.map(|k| worker.slot(k, seed.wrapping_add(k as u64), classes[k]));
+            let mut wanted = |event: Event| done.contains(&event.image()) || tell(event);
+            worker.run(slots.collect::<Result<_, _>>()?, &mut wanted)
+        };
+        engine::run(layout, &jobs, workers, work, observer)
+    }
+
+    fn solver(&self, request: &Request) -> Result<Solver, Error> {
+        let start = request.init.as_ref().map_or(StartAt::Noise, |i| StartAt::Strength(i.strength));
+        Ok(self.solver.build(&self.model.diffusion, self.steps, start)?)
+    }
+
+    fn worker(&self, request: &Request) -> Result<Worker, Error> {
+        let solver = self.solver(request)?;
+        let backbone = self.model.backbone.share();
+        let start =
+            Start::new(request, solver.evaluations()[0].node, backbone.shape().chw(), self.model.device);
+        let network = Network { backbone, exit: self.exit.share(), tail: self.tail.share() };
+        let (guidance, config) = (self.guidance, self.model.config.clone());
+        Ok(Worker { network, solver, guidance, config, start, device: self.model.device })
+    }
+}

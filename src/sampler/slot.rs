@@ -1,0 +1,71 @@
+//! A slot holds all that a run remembers of one image; a batch only maps rows to slots.
+
+use tch::Tensor;
+
+use crate::exit::Memory;
+use crate::observer::Sample;
+use crate::sampler::exit_loop::Left;
+use crate::solver::History;
+
+/// One image on its way.
+pub(crate) struct Slot {
+    /// Its index k in the request.
+    pub image: usize,
+    /// Its seed.
+    pub seed: u64,
+    /// Its class.
+    pub class: Option<i64>,
+    /// x_t, f32 `[C, H, W]`.
+    pub x: Tensor,
+    /// The evaluation that comes next.
+    pub evaluation: usize,
+    /// Earlier values that the solver still needs.
+    pub history: History,
+    /// What the exit policy remembers.
+    pub memory: Memory,
+    depths: Vec<usize>,
+    scores: Vec<Option<f32>>,
+    cost: f64,
+    full_cost: f64,
+}
+
+impl Slot {
+    pub fn new(image: usize, seed: u64, class: Option<i64>, x: Tensor, memory: usize) -> Self {
+        Self {
+            image,
+            seed,
+            class,
+            x,
+            evaluation: 0,
+            history: History::default(),
+            memory: vec![0.0; memory],
+            depths: vec![],
+            scores: vec![],
+            cost: 0.0,
+            full_cost: 0.0,
+        }
+    }
+
+    /// Notes how deep an evaluation of `rows` network rows went, and moves on to the next.
+    pub fn advance(&mut self, x: Tensor, left: Left, rows: usize) {
+        self.x = x;
+        self.evaluation += 1;
+        self.depths.push(left.at.depth);
+        self.scores.push(left.score);
+        self.cost += left.at.cost * rows as f64;
+        self.full_cost += rows as f64;
+    }
+
+    pub fn finish(self) -> Sample {
+        Sample {
+            image: self.image,
+            seed: self.seed,
+            class: self.class,
+            x: self.x,
+            depths: self.depths,
+            scores: self.scores,
+            cost: self.cost,
+            full_cost: self.full_cost,
+        }
+    }
+}
