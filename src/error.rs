@@ -3,7 +3,7 @@
 use tch::TchError;
 
 use crate::backbone::{CheckpointError, ModelError};
-use crate::exit::{ExitError, ExitSpecError};
+use crate::exit::{ExitError, ExitSpecError, ScheduleError};
 use crate::output::OutputError;
 use crate::sampler::RequestError;
 use crate::solver::SolverError;
@@ -21,6 +21,9 @@ pub enum Error {
     /// An exit cannot be made from what was typed.
     #[error(transparent)]
     ExitSpec(#[from] ExitSpecError),
+    /// A schedule is refused.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// The exit does not fit the model, or fails.
     #[error(transparent)]
     Exit(#[from] ExitError),
@@ -30,6 +33,12 @@ pub enum Error {
     /// Files cannot be written or read.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// An image left the finite numbers on its way.
+    #[error("image {image} is not finite: the network or the guidance scale drove it out of range")]
+    NotFinite {
+        /// Its index in the request.
+        image: usize,
+    },
     /// libtorch failed: out of memory, most often.
     #[error("libtorch: {0}")]
     Torch(#[from] TchError),
@@ -41,6 +50,7 @@ impl Error {
     pub fn is_bad_input(&self) -> bool {
         match self {
             Error::Torch(_)
+            | Error::NotFinite { .. }
             | Error::Model(ModelError::Checkpoint(CheckpointError::Torch(_)))
             | Error::Exit(ExitError::Torch(_) | ExitError::Verdicts { .. })
             | Error::Output(OutputError::Torch(_)) => false,

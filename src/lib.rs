@@ -18,7 +18,7 @@
 //!
 //! # fn main() -> Result<(), offramp::Error> {
 //! let model = Model::open("weights/fashion-dit")?;
-//! let exit = Schedule::read("schedules/fashion-dit/ase-demo.json".as_ref()).map_err(offramp::exit::ExitError::from)?;
+//! let exit = Schedule::read("schedules/fashion-dit/ase-demo.json")?;
 //! let sampler = Sampler::new(model).with_exit(exit).with_solver("dpm-solver++2m".parse()?, 20);
 //!
 //! // One picture of each class, from seeds 7, 8, …

@@ -6,7 +6,10 @@
 
 use std::ops::ControlFlow;
 
+use ndarray::Array3;
 use tch::Tensor;
+
+use crate::Error;
 
 /// One evaluation of one image.
 #[derive(Debug)]
@@ -50,6 +53,20 @@ pub struct Sample {
     pub full_cost: f64,
 }
 
+impl Evaluated {
+    /// The predicted clean image as an array, `[C, H, W]`.
+    pub fn to_array(&self) -> Result<Array3<f32>, Error> {
+        to_array(&self.x0)
+    }
+}
+
+fn to_array(image: &Tensor) -> Result<Array3<f32>, Error> {
+    let array: ndarray::ArrayD<f32> = (&image.f_to_device(tch::Device::Cpu)?.f_contiguous()?).try_into()?;
+    array.into_dimensionality().map_err(|_| {
+        tch::TchError::Shape(format!("an image has 3 dimensions, this one is {:?}", image.size())).into()
+    })
+}
+
 impl Sample {
     /// The same sample again; its tensor is not copied.
     pub(crate) fn share(&self) -> Sample {
@@ -58,11 +75,8 @@ impl Sample {
     }
 
     /// The image as an array, `[C, H, W]`.
-    pub fn to_array(&self) -> Result<ndarray::Array3<f32>, crate::Error> {
-        let array: ndarray::ArrayD<f32> = (&self.x.f_contiguous()?).try_into()?;
-        array.into_dimensionality().map_err(|_| {
-            tch::TchError::Shape(format!("an image has 3 dimensions, this one is {:?}", self.x.size())).into()
-        })
+    pub fn to_array(&self) -> Result<Array3<f32>, Error> {
+        to_array(&self.x)
     }
 }
 
@@ -88,7 +102,8 @@ impl Event {
 
 /// Watches a run; `Break` cancels it.
 ///
-/// After a `Break` every worker stops at its next evaluation; what has finished stays finished.
+/// After a `Break` every worker stops at its next evaluation; what has finished stays finished. While a run
+/// goes on, libtorch calls on the observer's thread use as many cores as one worker does.
 pub trait Observer {
     /// Called for every event.
     fn observe(&mut self, event: &Event) -> ControlFlow<()>;

@@ -62,20 +62,12 @@ pub enum CheckpointError {
         reason: String,
     },
     /// The tensors are not those that the configuration calls for.
-    #[error("{}: the tensors do not match {expected_by}{}", file.display(), list(missing, unexpected, shapes, dtypes))]
+    #[error("{}: the tensors do not match {}", file.display(), mismatch)]
     Mismatch {
         /// The file.
         file: PathBuf,
-        /// What the expectation came from.
-        expected_by: String,
-        /// Expected and not there.
-        missing: Vec<String>,
-        /// There and not expected.
-        unexpected: Vec<String>,
-        /// Of another shape.
-        shapes: Vec<TensorFault>,
-        /// `name: dtype` of those that hold no floating-point numbers.
-        dtypes: Vec<String>,
+        /// All that differs.
+        mismatch: Box<Mismatch>,
     },
     /// A tensor carries NaN or infinity.
     #[error("{}: tensor {tensor}: {value} at element {at}", file.display())]
@@ -104,22 +96,54 @@ pub enum CheckpointError {
     Torch(#[from] TchError),
 }
 
+/// All differences between a file's tensors and those that its configuration calls for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What the expectation came from.
+    pub expected_by: String,
+    /// Expected and not there.
+    pub missing: Vec<String>,
+    /// There and not expected.
+    pub unexpected: Vec<String>,
+    /// Of another shape.
+    pub shapes: Vec<TensorFault>,
+    /// `name: dtype` of those that hold no floating-point numbers.
+    pub dtypes: Vec<String>,
+}
+
+impl Mismatch {
+    fn is_empty(&self) -> bool {
+        self.missing.is_empty()
+            && self.unexpected.is_empty()
+            && self.shapes.is_empty()
+            && self.dtypes.is_empty()
+    }
+}
+
 /// How many names a list in an error spells out.
 const NAMED: usize = 8;
 
-fn list(missing: &[String], unexpected: &[String], shapes: &[TensorFault], dtypes: &[String]) -> String {
-    let shapes: Vec<String> =
-        shapes.iter().map(|f| format!("{} (expected {:?}, got {:?})", f.tensor, f.expected, f.got)).collect();
-    let groups =
-        [("missing", missing), ("unexpected", unexpected), ("wrong shape", &shapes), ("wrong dtype", dtypes)];
-    let mut text = String::new();
-    for (title, names) in groups.into_iter().filter(|(_, names)| !names.is_empty()) {
-        text += &format!("\n  {} {title}: {}", names.len(), names[..names.len().min(NAMED)].join(", "));
-        if names.len() > NAMED {
-            text += &format!(", … and {} more", names.len() - NAMED);
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.expected_by)?;
+        let fault = |x: &TensorFault| format!("{} (expected {:?}, got {:?})", x.tensor, x.expected, x.got);
+        let shapes: Vec<String> = self.shapes.iter().map(fault).collect();
+        for (title, names) in [
+            ("missing", &self.missing),
+            ("unexpected", &self.unexpected),
+            ("wrong shape", &shapes),
+            ("wrong dtype", &self.dtypes),
+        ] {
+            if names.is_empty() {
+                continue;
+            }
+            write!(f, "\n  {} {title}: {}", names.len(), names[..names.len().min(NAMED)].join(", "))?;
+            if names.len() > NAMED {
+                write!(f, ", … and {} more", names.len() - NAMED)?;
+            }
         }
+        Ok(())
     }
-    text
 }
 
 /// A weight file whose header has been checked and whose tensors have not been read yet.
@@ -172,38 +196,37 @@ impl Checkpoint {
         expected_by: &str,
     ) -> Result<(), CheckpointError> {
         let tensors = self.metadata.tensors();
-        let mut shapes = vec![];
-        let mut dtypes = vec![];
+        let absent = |n: &&String| !tensors.contains_key(*n);
+        let foreign = |n: &&String| !expected.contains_key(*n);
+        let mut mismatch = Mismatch {
+            expected_by: expected_by.to_owned(),
+            missing: expected.keys().filter(absent).cloned().collect(),
+            unexpected: tensors.keys().filter(foreign).cloned().collect(),
+            shapes: vec![],
+            dtypes: vec![],
+        };
         for (name, info) in &tensors {
             if let Some(expected) = expected.get(name)
                 && *expected != info.shape
             {
-                shapes.push(TensorFault {
+                mismatch.shapes.push(TensorFault {
                     tensor: name.clone(),
                     expected: expected.clone(),
                     got: info.shape.clone(),
                 });
             }
             if float_width(info.dtype).is_none() {
-                dtypes.push(format!("{name}: {:?}", info.dtype));
+                mismatch.dtypes.push(format!("{name}: {:?}", info.dtype));
             }
         }
-        let missing: Vec<_> = expected.keys().filter(|n| !tensors.contains_key(*n)).cloned().collect();
-        let mut unexpected: Vec<_> = tensors.keys().filter(|n| !expected.contains_key(*n)).cloned().collect();
-        unexpected.sort();
-        shapes.sort_by(|a, b| a.tensor.cmp(&b.tensor));
-        dtypes.sort();
-        if missing.is_empty() && unexpected.is_empty() && shapes.is_empty() && dtypes.is_empty() {
+        if mismatch.is_empty() {
             return Ok(());
         }
-        Err(CheckpointError::Mismatch {
-            file: self.file.clone(),
-            expected_by: expected_by.to_owned(),
-            missing,
-            unexpected,
-            shapes,
-            dtypes,
-        })
+        // The header keeps its tensors in no order.
+        mismatch.unexpected.sort();
+        mismatch.shapes.sort_by(|a, b| a.tensor.cmp(&b.tensor));
+        mismatch.dtypes.sort();
+        Err(CheckpointError::Mismatch { file: self.file.clone(), mismatch: Box::new(mismatch) })
     }
 
     /// Reads every tensor as f32 on the CPU, and the SHA-256 of the whole file, in one pass.

@@ -104,6 +104,9 @@ fn is_default_norm_eps(eps: &f64) -> bool {
     *eps == default_norm_eps()
 }
 
+/// Attention is quadratic in the tokens; the largest published DiTs have 4,096.
+const MAX_TOKENS: i64 = 65_536;
+
 /// Why a `config.json` is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -174,6 +177,16 @@ impl Config {
             require(whole % part == 0, field, part.to_string(), format!("must divide {whole_name} = {whole}"))
         };
         divides("patch_size", self.patch_size, "input_size", self.input_size)?;
+        let tokens = (self.input_size / self.patch_size).pow(2);
+        require(
+            tokens <= MAX_TOKENS,
+            "patch_size",
+            self.patch_size.to_string(),
+            format!(
+                "cuts input_size = {} into {tokens} tokens, and at most {MAX_TOKENS} can be",
+                self.input_size
+            ),
+        )?;
         divides("num_heads", self.num_heads, "hidden_size", self.hidden_size)?;
         require(
             self.hidden_size % 4 == 0,
@@ -208,6 +221,12 @@ impl Config {
             self.norm_eps.to_string(),
             "must be above 0".into(),
         )
+    }
+
+    /// The class of a label, whatever its case, or of an index.
+    pub fn class(&self, name: &str) -> Option<i64> {
+        let by_label = self.labels.iter().position(|l| l.eq_ignore_ascii_case(name)).map(|i| i as i64);
+        by_label.or_else(|| name.parse().ok().filter(|i| (0..self.num_classes).contains(i)))
     }
 
     /// The name of a class: its label, or its number where it has none.

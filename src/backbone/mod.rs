@@ -11,7 +11,7 @@ mod dit;
 mod dit_keys;
 mod model;
 
-pub use checkpoint::{Checkpoint, CheckpointError, TensorFault};
+pub use checkpoint::{Checkpoint, CheckpointError, Mismatch, TensorFault};
 pub use config::{Config, ConfigError, Diffusion as DiffusionConfig, Family, Layout};
 pub use dit::Dit;
 pub use model::{Model, ModelError};

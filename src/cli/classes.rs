@@ -12,9 +12,10 @@ pub fn parse(text: &str, config: &Config) -> Result<Vec<Option<i64>>, Failure> {
     }
     let mut classes = vec![];
     for name in text.split(',').map(str::trim) {
-        match name {
-            "all" => classes.extend((0..config.num_classes).map(Some)),
-            _ => classes.push(find(name, config).ok_or_else(|| unknown(name, config))?),
+        match find(name, config) {
+            Some(class) => classes.push(class),
+            None if name.eq_ignore_ascii_case("all") => classes.extend((0..config.num_classes).map(Some)),
+            None => return Err(unknown(name, config)),
         }
     }
     Ok(classes)
@@ -24,9 +25,7 @@ fn find(name: &str, config: &Config) -> Option<Option<i64>> {
     if name.eq_ignore_ascii_case("none") {
         return Some(None);
     }
-    let by_label = config.labels.iter().position(|l| l.eq_ignore_ascii_case(name)).map(|i| i as i64);
-    let by_index = name.parse().ok().filter(|i| (0..config.num_classes).contains(i));
-    by_label.or(by_index).map(Some)
+    config.class(name).map(Some)
 }
 
 fn unknown(name: &str, config: &Config) -> Failure {

@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Failure};
+use super::{Cli, Failure, stdout};
 
 /// Prints a shell's completion script on stdout.
 #[derive(clap::Args)]
@@ -16,6 +16,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "offramp", &mut std::io::stdout());
-    Ok(())
+    let mut script = vec![];
+    clap_complete::generate(args.shell, &mut Cli::command(), "offramp", &mut script);
+    stdout::bytes(&script)
 }

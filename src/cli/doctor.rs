@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tch::{Cuda, Kind, Tensor};
 
 use super::Failure;
+use super::stdout::say;
 
 /// Says which libtorch is linked and what it can do here.
 #[derive(clap::Args)]
@@ -39,17 +40,16 @@ pub fn run(args: Args) -> Result<(), Failure> {
         "diffusers_solvers": cfg!(feature = "diffusers"),
     });
     if args.json {
-        println!("{facts}");
-        return Ok(());
+        return say!("{facts}");
     }
     if let serde_json::Value::Object(facts) = &facts {
         for (name, value) in facts {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            println!("{:<18} {text}", name.replace('_', " "));
+            say!("{:<18} {text}", name.replace('_', " "))?;
         }
     }
     if let Some(hint) = cuda_hint(cuda_loaded, cuda_beside, folder) {
-        println!("\n{hint}");
+        say!("\n{hint}")?;
     }
     Ok(())
 }

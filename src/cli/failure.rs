@@ -1,10 +1,11 @@
 //! What a subcommand can fail with, and the exit code that says so.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use offramp::backbone::ModelError;
-use offramp::exit::{ExitError, ExitSpecError, ScheduleError};
+use offramp::exit::{ExitSpecError, ScheduleError};
 use offramp::output::OutputError;
 use offramp::solver::SolverError;
 use offramp::{Error, RequestError};
@@ -27,6 +28,9 @@ pub enum Failure {
     /// A file or folder that `inspect` does not know.
     #[error("{}: not a weights folder, a schedule or a PNG ({reason})", file.display())]
     Unknown { file: PathBuf, reason: String },
+    /// Standard output is gone.
+    #[error("standard output: {0}")]
+    Stdout(std::io::Error),
     /// Ctrl-C.
     #[error("interrupted: {finished} of {count} images are finished")]
     Interrupted { finished: usize, count: usize },
@@ -36,6 +40,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Failure::Interrupted { .. } => 130,
+            Failure::Stdout(_) => 1,
             Failure::Library(error) if !error.is_bad_input() => 1,
             _ => 2,
         }
@@ -44,19 +49,18 @@ impl Failure {
     /// Prints the failure on stderr; with `--json` as one JSON object.
     pub fn report(&self, json: bool) -> ExitCode {
         let code = self.exit_code();
-        if json {
+        let text = if json {
             let kind = ["failed", "bad_input", "interrupted"][match code {
                 130 => 2,
                 2 => 1,
                 _ => 0,
             }];
-            eprintln!(
-                "{}",
-                serde_json::json!({ "event": "error", "kind": kind, "message": self.to_string() })
-            );
+            serde_json::json!({ "event": "error", "kind": kind, "message": self.to_string() }).to_string()
         } else {
-            eprintln!("error: {self:#}");
-        }
+            format!("error: {self:#}")
+        };
+        // Where stderr is gone too, the exit code must do.
+        let _ = writeln!(std::io::stderr(), "{text}");
         ExitCode::from(code)
     }
 
@@ -82,10 +86,12 @@ macro_rules! through_library {
     };
 }
 
-through_library!(ModelError, SolverError, ExitSpecError, ExitError, RequestError, OutputError, tch::TchError);
-
-impl From<ScheduleError> for Failure {
-    fn from(error: ScheduleError) -> Self {
-        ExitError::from(error).into()
-    }
-}
+through_library!(
+    ModelError,
+    SolverError,
+    ExitSpecError,
+    ScheduleError,
+    RequestError,
+    OutputError,
+    tch::TchError
+);

@@ -6,7 +6,8 @@ use offramp::backbone::{Checkpoint, Config};
 use offramp::exit::Schedule;
 use offramp::output::{OutputError, read_parameters};
 
-use super::{Failure, places};
+use super::stdout::say;
+use super::{Failure, places, stdout};
 
 /// Says what a weights folder, an exit schedule or a PNG is.
 #[derive(clap::Args)]
@@ -47,14 +48,13 @@ fn weights(folder: &Path, json: bool) -> Result<(), Failure> {
             "weights": folder, "sha256": model.sha256, "tensors": tensors.len(), "parameters": numbers,
             "dtypes": dtypes, "schedules": schedules, "config": config,
         });
-        println!("{fact}");
-        return Ok(());
+        return say!("{fact}");
     }
-    println!("weights     {}", folder.display());
-    println!("sha256      {}", model.sha256);
-    println!("tensors     {} ({:.2} M parameters, {dtypes})", tensors.len(), numbers as f64 / 1e6);
-    println!("family      {:?}, {:?} layout", config.family, config.layout);
-    println!(
+    say!("weights     {}", folder.display())?;
+    say!("sha256      {}", model.sha256)?;
+    say!("tensors     {} ({:.2} M parameters, {dtypes})", tensors.len(), numbers as f64 / 1e6)?;
+    say!("family      {:?}, {:?} layout", config.family, config.layout)?;
+    say!(
         "network     {} blocks × {} wide, {} heads, patches of {} on {}×{}×{}",
         config.depth,
         config.hidden_size,
@@ -63,33 +63,30 @@ fn weights(folder: &Path, json: bool) -> Result<(), Failure> {
         config.input_size,
         config.input_size,
         config.in_channels
-    );
+    )?;
     let d = &config.diffusion;
-    println!("diffusion   T = {}, {:?} betas, predicts {:?}", d.timesteps, d.beta_schedule, d.prediction);
-    println!(
+    say!("diffusion   T = {}, {:?} betas, predicts {:?}", d.timesteps, d.beta_schedule, d.prediction)?;
+    say!(
         "classes     {}",
         if config.labels.is_empty() { config.num_classes.to_string() } else { config.labels.join(", ") }
-    );
-    println!("schedules   {}", if schedules.is_empty() { "none".into() } else { schedules.join(", ") });
-    Ok(())
+    )?;
+    say!("schedules   {}", if schedules.is_empty() { "none".into() } else { schedules.join(", ") })
 }
 
 fn schedule(file: &Path, json: bool) -> Result<(), Failure> {
     let schedule = Schedule::read(file)?;
     if json {
-        println!("{}", serde_json::json!({ "schedule": schedule, "mean_depth": schedule.mean_depth() }));
-        return Ok(());
+        return say!("{}", serde_json::json!({ "schedule": schedule, "mean_depth": schedule.mean_depth() }));
     }
     let trained = if schedule.provenance.exits_trained { "" } else { "; exits not yet trained" };
-    println!(
+    say!(
         "schedule {}: mean depth {:.2} of {} over uniform time{trained}",
         schedule.name,
         schedule.mean_depth(),
         schedule.depth
-    );
-    println!("{}\n", schedule.provenance.method);
-    print!("{}", drawing(&schedule));
-    Ok(())
+    )?;
+    say!("{}\n", schedule.provenance.method)?;
+    stdout::bytes(drawing(&schedule).as_bytes())
 }
 
 /// Columns of the drawing, without its scale.
@@ -114,21 +111,19 @@ fn picture(file: &Path, json: bool) -> Result<(), Failure> {
     let parameters = read_parameters(file).map_err(|e: OutputError| Failure::from(e))?;
     let command = parameters.command();
     if json {
-        println!("{}", serde_json::json!({ "parameters": parameters, "command": command }));
-        return Ok(());
+        return say!("{}", serde_json::json!({ "parameters": parameters, "command": command }));
     }
     let (run, image) = (&parameters.run, &parameters.image);
-    println!("image      {} of {}, seed {}", image.image, run.count, image.seed);
-    println!(
+    say!("image      {} of {}, seed {}", image.image, run.count, image.seed)?;
+    say!(
         "class      {}",
         image.label.clone().or(image.class.map(|c| c.to_string())).unwrap_or("none".into())
-    );
-    println!("weights    {} (sha256 {})", run.weights, run.weights_sha256);
-    println!("solver     {}, {} steps", run.solver, run.steps);
-    println!("guidance   {}", run.guidance);
-    println!("exit       {}", run.exit);
-    println!("depths     {}", image.depths.iter().map(usize::to_string).collect::<Vec<_>>().join(" "));
-    println!("made by    offramp {}, {}, {}, batch {}", run.version, run.device, run.dtype, run.batch);
-    println!("\nTo draw it again:\n  {command}");
-    Ok(())
+    )?;
+    say!("weights    {} (sha256 {})", run.weights, run.weights_sha256)?;
+    say!("solver     {}, {} steps", run.solver, run.steps)?;
+    say!("guidance   {}", run.guidance)?;
+    say!("exit       {}", run.exit)?;
+    say!("depths     {}", image.depths.iter().map(usize::to_string).collect::<Vec<_>>().join(" "))?;
+    say!("made by    offramp {}, {}, {}, batch {}", run.version, run.device, run.dtype, run.batch)?;
+    say!("\nTo draw it again:\n  {command}")
 }

@@ -12,6 +12,7 @@ mod interrupt;
 mod places;
 mod preview;
 mod progress;
+mod stdout;
 mod trace;
 
 use std::process::ExitCode;

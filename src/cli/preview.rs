@@ -32,7 +32,7 @@ impl Preview {
     /// Takes an evaluation in.
     pub fn see(&mut self, event: &Evaluated) -> Result<(), OutputError> {
         let number = event.evaluation + 1;
-        if number % self.every != 0 || !self.shown.contains(&event.image) {
+        if !number.is_multiple_of(self.every) || !self.shown.contains(&event.image) {
             return Ok(());
         }
         let images = self.pending.entry(number).or_default();

@@ -1,7 +1,7 @@
 //! Progress: a bar with ETA on a terminal, now and then a line in a pipe, JSON lines for machines, nothing
 //! when quiet. It goes to stderr; JSON goes to stdout.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -52,7 +52,8 @@ impl Progress {
                 if last.elapsed() >= BETWEEN_LINES {
                     *last = Instant::now();
                     let left = start.elapsed().as_secs_f64() * (*total - *done) as f64 / *done as f64;
-                    eprintln!("{done}/{total} evaluations, about {left:.0} s left");
+                    // Nobody need listen.
+                    let _ = writeln!(std::io::stderr(), "{done}/{total} evaluations, about {left:.0} s left");
                 }
             }
             Progress::Silent => {}

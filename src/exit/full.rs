@@ -1,6 +1,6 @@
 //! `full`: never leave early. With it the sampler is the plain network, bit for bit.
 
-use super::{Bounds, Exit, ExitError};
+use super::{Bounds, Exit};
 
 /// Runs every block.
 #[derive(Debug, Clone, Copy)]
@@ -9,10 +9,6 @@ pub struct Full;
 impl Exit for Full {
     fn spec(&self) -> String {
         "full".into()
-    }
-
-    fn check(&self, _depth: usize, _timesteps: usize) -> Result<(), ExitError> {
-        Ok(())
     }
 
     fn bounds(&self, _t: f64, depth: usize) -> Bounds {

@@ -94,13 +94,42 @@ pub enum ExitError {
     Torch(#[from] TchError),
 }
 
+/// A policy that was chosen at run time is one too.
+impl Exit for Box<dyn Exit> {
+    fn spec(&self) -> String {
+        (**self).spec()
+    }
+
+    fn check(&self, depth: usize, timesteps: usize) -> Result<(), ExitError> {
+        (**self).check(depth, timesteps)
+    }
+
+    fn bounds(&self, t: f64, depth: usize) -> Bounds {
+        (**self).bounds(t, depth)
+    }
+
+    fn memory(&self) -> usize {
+        (**self).memory()
+    }
+
+    fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
+        (**self).judge(view)
+    }
+
+    fn share(&self) -> Box<dyn Exit> {
+        (**self).share()
+    }
+}
+
 /// A rule for leaving early.
 pub trait Exit: Send {
     /// The policy as one would type it (`schedule:ase-demo`).
     fn spec(&self) -> String;
 
     /// Refuses a backbone of `depth` blocks trained on `timesteps` steps that the policy was not made for.
-    fn check(&self, depth: usize, timesteps: usize) -> Result<(), ExitError>;
+    fn check(&self, _depth: usize, _timesteps: usize) -> Result<(), ExitError> {
+        Ok(())
+    }
 
     /// The depths between which an evaluation at time `t` may leave a backbone of `depth` blocks.
     fn bounds(&self, t: f64, depth: usize) -> Bounds;

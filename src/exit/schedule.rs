@@ -13,6 +13,9 @@ use super::{Bounds, Exit, ExitError};
 /// The version of the file format that this crate reads and writes.
 const VERSION: u32 = 1;
 
+/// The most blocks that a weights folder may have, too.
+const MAX_DEPTH: usize = 1_024;
+
 /// Times in `[from, to)` leave after `depth` blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +83,7 @@ pub struct Schedule {
 #[non_exhaustive]
 pub enum ScheduleError {
     /// The file could not be read.
-    #[error("{}: {source}", file.display())]
+    #[error("schedule {}: {source}", file.display())]
     Read {
         /// The file.
         file: PathBuf,
@@ -88,7 +91,7 @@ pub enum ScheduleError {
         source: std::io::Error,
     },
     /// Not JSON, or a field missing, unknown or of the wrong type.
-    #[error("{}: {source}", file.display())]
+    #[error("schedule {}: {source}", file.display())]
     Parse {
         /// The file.
         file: PathBuf,
@@ -155,6 +158,14 @@ pub enum ScheduleError {
         /// N.
         max: usize,
     },
+    /// For a backbone that cannot be.
+    #[error("schedule {name}: depth = {depth}: a backbone has 1 to {MAX_DEPTH} blocks")]
+    Blocks {
+        /// The schedule.
+        name: String,
+        /// The N that it gives.
+        depth: usize,
+    },
     /// Made for another backbone or diffusion.
     #[error("schedule {name} is for a model with {field} = {expected}, and this one has {got}")]
     OtherModel {
@@ -171,7 +182,8 @@ pub enum ScheduleError {
 
 impl Schedule {
     /// Reads and checks a schedule.
-    pub fn read(file: &Path) -> Result<Self, ScheduleError> {
+    pub fn read(file: impl AsRef<Path>) -> Result<Self, ScheduleError> {
+        let file = file.as_ref();
         let text =
             std::fs::read(file).map_err(|source| ScheduleError::Read { file: file.to_owned(), source })?;
         let schedule: Schedule = serde_json::from_slice(&text)
@@ -185,6 +197,9 @@ impl Schedule {
         let name = || self.name.clone();
         if self.version != VERSION {
             return Err(ScheduleError::Version { name: name(), got: self.version });
+        }
+        if !(1..=MAX_DEPTH).contains(&self.depth) {
+            return Err(ScheduleError::Blocks { name: name(), depth: self.depth });
         }
         if self.segments.is_empty() {
             return Err(ScheduleError::NoSegments { name: name(), timesteps: self.timesteps });

@@ -39,6 +39,9 @@ impl OutputFolder {
         }
         fs::create_dir_all(path).map_err(not_writable)?;
         check_writable(path)?;
+        if existing != Existing::Refuse {
+            clear(path, existing).map_err(not_writable)?;
+        }
         Ok(Self { path: path.to_owned() })
     }
 
@@ -56,13 +59,31 @@ impl OutputFolder {
         for k in (0..count).filter(|&k| self.image(k).exists()) {
             let file = self.image(k);
             let found = png::read_parameters(&file)?;
-            if let Some((field, expected, got)) = run.difference(&found.run) {
+            png::read_png(&file)?; // whole, not only its header
+            let renamed = ("image".to_owned(), k.to_string(), found.image.image.to_string());
+            let difference = run.difference(&found.run).or((found.image.image != k).then_some(renamed));
+            if let Some((field, expected, got)) = difference {
                 return Err(OutputError::OtherSettings { file, field, expected, got });
             }
             finished.insert(k);
         }
         Ok(finished)
     }
+}
+
+/// Removes what a killed run left half-written and, when overwriting, the numbered images: a folder never
+/// holds images of two runs.
+fn clear(folder: &Path, existing: Existing) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let numbered = |stem: &str| stem.len() >= 6 && stem.bytes().all(|b| b.is_ascii_digit());
+        let image = name.strip_suffix(".png").is_some_and(numbered);
+        let partial = name.strip_prefix('.').and_then(|n| n.split_once(".png.part-"));
+        if (image && existing == Existing::Overwrite) || partial.is_some_and(|(stem, _)| numbered(stem)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that files can be made in `folder`, by making one.

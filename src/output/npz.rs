@@ -1,11 +1,12 @@
 //! NumPy files: images for evaluators, noise from elsewhere.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::Cursor;
 use std::path::Path;
 
-use ndarray::{Array1, Array4, ArrayD};
-use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError, ReadNpyExt, ReadableElement};
+use ndarray::{Array1, Array4, ArrayD, ArrayViewD};
+use ndarray_npy::{
+    NpzWriter, ReadNpyExt, ReadableElement, ViewElement, ViewNpyError, ViewNpyExt, WriteNpzError,
+};
 use tch::Tensor;
 
 use super::{OutputError, Pixels, atomic};
@@ -21,42 +22,39 @@ pub fn write_npz(file: &Path, images: &[Pixels], labels: &[i64]) -> Result<(), O
     let data: Vec<u8> = images.iter().flat_map(|p| p.data.iter().copied()).collect();
     let [h, w, c] = shape;
     let pixels = Array4::from_shape_vec((images.len(), h, w, c), data).map_err(|e| array(e.to_string()))?;
-    atomic::write_atomically(file, |out| {
-        let mut npz = NpzWriter::new_compressed(out);
-        npz.add_array("arr_0", &pixels).map_err(|e| array(e.to_string()))?;
-        npz.add_array("arr_1", &Array1::from_vec(labels.to_vec())).map_err(|e| array(e.to_string()))?;
-        npz.finish().map_err(|e| array(e.to_string()))?;
-        Ok(())
-    })
-}
-
-/// Reads initial noise, `[n, C, H, W]`, from a `.npy` file or the first array of an `.npz`; f32 or f64.
-pub fn read_noise(file: &Path) -> Result<Tensor, OutputError> {
-    let array: ArrayD<f32> = match read_as::<f32>(file) {
-        Err(ReadNpyError::WrongDescriptor(_)) => {
-            read_as::<f64>(file).map(|a| a.mapv(|v| v as f32)).map_err(|e| refuse(file, &e))?
-        }
-        other => other.map_err(|e| refuse(file, &e))?,
+    // Made in memory: over a full disk the archive's writer complains on stderr, and hides the system's reason.
+    let archive = || {
+        let mut npz = NpzWriter::new_compressed(Cursor::new(vec![]));
+        npz.add_array("arr_0", &pixels)?;
+        npz.add_array("arr_1", &Array1::from_vec(labels.to_vec()))?;
+        npz.finish()
     };
+    let archive = archive().map_err(|e: WriteNpzError| array(e.to_string()))?;
+    atomic::write_bytes(file, archive.get_ref())
+}
+
+/// Reads initial noise, `[n, C, H, W]`, from a `.npy` file; f32 or f64.
+pub fn read_noise(file: &Path) -> Result<Tensor, OutputError> {
+    let refuse = |reason: String| OutputError::Array { file: file.to_owned(), reason };
+    // A view compares what the header promises with what the file holds; reading would first allocate it.
+    let bytes = std::fs::read(file).map_err(OutputError::io(file))?;
+    let array = match read_as::<f32>(&bytes) {
+        Err(ViewNpyError::WrongDescriptor(_)) => read_as::<f64>(&bytes).map(|a| a.mapv(|v| v as f32)),
+        other => other,
+    };
+    let array = array.map_err(|e| refuse(format!("not a .npy file of f32 or f64: {e}")))?;
     if array.iter().any(|v| !v.is_finite()) {
-        return Err(OutputError::Array { file: file.to_owned(), reason: "it holds NaN or infinity".into() });
+        return Err(refuse("it holds NaN or infinity".into()));
     }
-    let array = array.as_standard_layout().into_owned();
-    Ok(Tensor::try_from(array)?)
+    Ok(Tensor::try_from(array.as_standard_layout().into_owned())?)
 }
 
-fn read_as<T: ReadableElement>(file: &Path) -> Result<ArrayD<T>, ReadNpyError> {
-    let reader = BufReader::new(File::open(file)?);
-    if file.extension().is_some_and(|e| e == "npz") {
-        let damaged = |e: ndarray_npy::ReadNpzError| match e {
-            ndarray_npy::ReadNpzError::Npy(e) => e,
-            other => ReadNpyError::Io(std::io::Error::other(other.to_string())),
-        };
-        return NpzReader::new(reader).and_then(|mut npz| npz.by_index(0)).map_err(damaged);
+fn read_as<T: ReadableElement + ViewElement + Clone>(bytes: &[u8]) -> Result<ArrayD<T>, ViewNpyError> {
+    match ArrayViewD::<T>::view_npy(bytes) {
+        // Found out after the comparison; then it can be read.
+        Err(ViewNpyError::MisalignedData) => {
+            ArrayD::read_npy(bytes).map_err(|_| ViewNpyError::MisalignedData)
+        }
+        view => view.map(|v| v.to_owned()),
     }
-    ArrayD::read_npy(reader)
-}
-
-fn refuse(file: &Path, error: &ReadNpyError) -> OutputError {
-    OutputError::Array { file: file.to_owned(), reason: format!("not readable as f32 or f64 noise: {error}") }
 }

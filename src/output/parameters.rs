@@ -30,9 +30,15 @@ pub struct RunParameters {
     /// The file that the initial noise came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<String>,
+    /// Its SHA-256, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_sha256: Option<String>,
     /// The image that was started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
+    /// Its SHA-256, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_sha256: Option<String>,
     /// Share of the steps run from that image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
@@ -88,11 +94,15 @@ impl RunParameters {
         };
         let (ours, theirs) = (as_object(self), as_object(other));
         let show = |v: Option<&serde_json::Value>| v.map_or("none".into(), ToString::to_string);
-        // The number of images may grow when a run is resumed, and threads do not change a micro-batch.
-        let differs = |field: &&String| {
-            !["count", "threads"].contains(&field.as_str()) && ours.get(*field) != theirs.get(*field)
-        };
-        let field = ours.keys().chain(theirs.keys()).find(differs)?;
+        // The number of images may grow when a run is resumed, threads do not change a micro-batch, and
+        // files are compared by what is in them, not by where they are.
+        let free = ["count", "threads", "weights", "noise", "init"];
+        let differs =
+            |field: &&String| !free.contains(&field.as_str()) && ours.get(*field) != theirs.get(*field);
+        // The bounds follow from solver, steps and exit, which say it better.
+        let mut fields: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
+        fields.sort_by_key(|field| *field == "bounds");
+        let field = fields.into_iter().find(differs)?;
         Some((field.clone(), show(ours.get(field)), show(theirs.get(field))))
     }
 }
@@ -110,10 +120,8 @@ impl Parameters {
     pub fn command(&self) -> String {
         let (run, image) = (&self.run, &self.image);
         let alone = run.noise.is_none();
-        let class = match image.class {
-            None => "none".to_owned(),
-            Some(class) => image.label.clone().unwrap_or(class.to_string()),
-        };
+        // By index: two classes may carry one label.
+        let class = image.class.map_or("none".to_owned(), |class| class.to_string());
         let mut words: Vec<String> = ["offramp", "generate"].map(String::from).to_vec();
         let mut add = |option: &str, value: &str| words.extend([option.to_owned(), quote(value)]);
         add("--weights", &run.weights);

@@ -23,7 +23,7 @@ impl Pixels {
         let [lo, hi] = value_range;
         let scaled = x.f_sub_scalar(lo)?.f_mul_scalar(255.0 / (hi - lo))?;
         let bytes = scaled.f_round()?.f_clamp(0.0, 255.0)?.f_to_kind(Kind::Uint8)?;
-        let hwc = bytes.f_permute([1, 2, 0])?.f_contiguous()?;
+        let hwc = bytes.f_permute([1, 2, 0])?.f_contiguous()?.f_to_device(tch::Device::Cpu)?;
         let (h, w, c) = hwc.size3()?;
         Ok(Self { shape: [h as usize, w as usize, c as usize], data: Vec::try_from(hwc.f_flatten(0, 2)?)? })
     }

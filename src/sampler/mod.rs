@@ -10,6 +10,7 @@
 //! on.
 
 mod exit_loop;
+mod guided_rows;
 mod request;
 mod slot;
 mod start;
@@ -55,17 +56,17 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Block cost run as a share of full depth, in (0, 1].
+    /// Block cost of the finished images as a share of full depth, in (0, 1]; NaN when none was finished.
     pub fn cost_share(&self) -> f64 {
         let run: f64 = self.samples.iter().map(|s| s.cost).sum();
         let full: f64 = self.samples.iter().map(|s| s.full_cost).sum();
-        if full > 0.0 { run / full } else { 1.0 }
+        run / full
     }
 
-    /// Blocks run per evaluation, on average.
+    /// Blocks run per evaluation of the finished images, on average; NaN when none was finished.
     pub fn mean_depth(&self) -> f64 {
         let depths: Vec<usize> = self.samples.iter().flat_map(|s| s.depths.iter().copied()).collect();
-        depths.iter().sum::<usize>() as f64 / depths.len().max(1) as f64
+        depths.iter().sum::<usize>() as f64 / depths.len() as f64
     }
 }
 
@@ -87,12 +88,6 @@ impl Sampler {
     /// Leaves as `exit` says.
     pub fn with_exit(mut self, exit: impl Exit + 'static) -> Self {
         self.exit = Box::new(exit);
-        self
-    }
-
-    /// Leaves as `exit` says; for a policy that was parsed.
-    pub fn with_boxed_exit(mut self, exit: Box<dyn Exit>) -> Self {
-        self.exit = exit;
         self
     }
 
@@ -137,6 +132,11 @@ impl Sampler {
         &*self.exit
     }
 
+    /// The solver and its number of steps.
+    pub fn solver(&self) -> (SolverSpec, usize) {
+        (self.solver, self.steps)
+    }
+
     /// Checks the settings and a request against the model, before anything is run.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl Sampler {
         request::check_request(request, &self.model)?;
         request::check_guidance(&self.guidance, &self.model)?;
         self.exit.check(self.model.backbone.depth(), self.model.diffusion.timesteps())?;
-        match self.solver(request)? {
+        match self.build_solver(request)? {
             Solver::Plan(plan) if plan.learns_variance() && !self.model.backbone.learns_variance() => {
                 Err(SolverError::NoVariance.into())
             }
@@ -161,7 +161,7 @@ impl Sampler {
     /// # Errors
     /// When the solver cannot take that many steps.
     pub fn evaluations(&self, request: &Request) -> Result<Vec<Evaluation>, Error> {
-        Ok(self.solver(request)?.evaluations().to_vec())
+        Ok(self.build_solver(request)?.evaluations().to_vec())
     }
 
     /// How a request of `images` images is spread over the processor.
@@ -214,13 +214,13 @@ impl Sampler {
         engine::run(layout, &jobs, workers, work, observer)
     }
 
-    fn solver(&self, request: &Request) -> Result<Solver, Error> {
+    fn build_solver(&self, request: &Request) -> Result<Solver, Error> {
         let start = request.init.as_ref().map_or(StartAt::Noise, |i| StartAt::Strength(i.strength));
         Ok(self.solver.build(&self.model.diffusion, self.steps, start)?)
     }
 
     fn worker(&self, request: &Request) -> Result<Worker, Error> {
-        let solver = self.solver(request)?;
+        let solver = self.build_solver(request)?;
         let backbone = self.model.backbone.share();
         let start =
             Start::new(request, solver.evaluations()[0].node, backbone.shape().chw(), self.model.device);

@@ -89,7 +89,7 @@ pub enum RequestError {
         what: &'static str,
     },
     /// A guidance scale that is no number.
-    #[error("guidance scale {got}: it must be a finite number")]
+    #[error("guidance scale {got}: it must be a finite number of f32")]
     GuidanceScale {
         /// The scale.
         got: f64,
@@ -164,7 +164,8 @@ pub(crate) fn check_request(request: &Request, model: &Model) -> Result<(), Requ
 
 pub(crate) fn check_guidance(guidance: &Guidance, model: &Model) -> Result<(), RequestError> {
     let [lo, hi] = guidance.interval;
-    if !guidance.scale.is_finite() {
+    // Guidance is worked out in f32.
+    if !(guidance.scale as f32).is_finite() {
         return Err(RequestError::GuidanceScale { got: guidance.scale });
     }
     if lo.is_nan() || hi.is_nan() || lo > hi {

@@ -1,16 +1,18 @@
 //! One micro-batch from noise to images: evaluate, guide, predict, advance, tell.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
-use super::exit_loop::{Network, Rows};
+use super::exit_loop::{Left, Network, Rows};
+use super::guided_rows::GuidedRows;
 use super::slot::Slot;
 use super::start::Start;
 use crate::backbone::{Config, Input};
 use crate::error::Error;
+use crate::exit::Memory;
 use crate::guidance::Guidance;
 use crate::noise::{self, Draw};
 use crate::observer::{Evaluated, Event};
-use crate::solver::{self, Evaluation, History, LockstepRun, Plan, Prediction, Solver};
+use crate::solver::{self, Evaluation, History, LockstepRun, Node, Plan, Prediction, Solver};
 
 /// All that a worker needs to run micro-batches; its own, since tensors are not shared between threads.
 pub(crate) struct Worker {
@@ -20,16 +22,6 @@ pub(crate) struct Worker {
     pub config: Config,
     pub start: Start,
     pub device: Device,
-}
-
-/// The rows that a batch of images makes: a guided image is two.
-struct Layout {
-    image: Vec<usize>,
-    t: Vec<f64>,
-    class: Vec<i64>,
-    /// Each image's conditional row.
-    first: Vec<usize>,
-    guided: Vec<bool>,
 }
 
 /// How a batch moves on: row by row along a plan, or all together through another library's scheduler.
@@ -65,6 +57,9 @@ impl Worker {
             }
         }
         for slot in slots {
+            if slot.x.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+                return Err(Error::NotFinite { image: slot.image });
+            }
             if !tell(Event::Finished(slot.finish())) {
                 return Ok(());
             }
@@ -75,40 +70,14 @@ impl Worker {
     /// One network evaluation of every image, and the solver's step behind it.
     fn evaluation(&self, slots: &mut [Slot], mover: &mut Mover) -> Result<Vec<Evaluated>, Error> {
         let at: Vec<usize> = slots.iter().map(|s| s.evaluation).collect();
-        let nodes: Vec<_> = at.iter().map(|&e| self.evaluations()[e].node).collect();
+        let nodes: Vec<Node> = at.iter().map(|&e| self.evaluations()[e].node).collect();
+        let t: Vec<f64> = nodes.iter().map(|n| n.t).collect();
         let x = Tensor::f_stack(&slots.iter().map(|s| &s.x).collect::<Vec<_>>(), 0)?; // [B, C, H, W]
 
-        let layout = self.layout(slots, &nodes.iter().map(|n| n.t).collect::<Vec<_>>());
-        let rows_x = match layout.guided.contains(&true) {
-            true => x.f_index_select(0, &crate::backbone::row_index(&layout.image, &x)?)?,
-            false => x.shallow_clone(),
-        }; // [R, C, H, W]
-        let t = Tensor::f_from_slice(&layout.t)?.f_to_kind(Kind::Float)?.f_to_device(self.device)?;
-        let class = Tensor::f_from_slice(&layout.class)?.f_to_device(self.device)?;
-
-        let mut memory: Vec<_> = slots.iter_mut().map(|s| std::mem::take(&mut s.memory)).collect();
-        let rows = Rows { image: &layout.image, t: &layout.t, memory: &mut memory };
-        let (output, left) = self.network.evaluate(&Input { x: &rows_x, t: &t, class: &class }, rows)?;
-        for (slot, memory) in slots.iter_mut().zip(memory) {
-            slot.memory = memory;
-        }
-
-        let channels = x.size()[1];
-        let output = self.guidance.combine(&output, &layout.first, &layout.guided, channels)?;
-        let variance = match output.size()[1] > channels {
-            true => Some(output.f_narrow(1, channels, output.size()[1] - channels)?),
-            false => None,
-        };
-        let c = &self.config;
-        let prediction = Prediction::new(
-            &x,
-            &output.f_narrow(1, 0, channels)?,
-            variance,
-            &nodes,
-            c.diffusion.prediction,
-            c.x0_clip,
-            c.value_range.into(),
-        )?;
+        // A request is checked against the model beforehand: no class means that there is a null class.
+        let rows = GuidedRows::new(slots, &t, &self.guidance, self.config.null_class.unwrap_or(0));
+        let (output, left) = self.look(&x, &rows, slots)?;
+        let prediction = self.predict(&x, &output, &nodes)?;
         let next = self.advance(&at, &x, &prediction, slots, mover)?; // [B, C, H, W]
 
         let mut events = Vec::with_capacity(slots.len());
@@ -117,32 +86,40 @@ impl Worker {
                 image: slot.image,
                 evaluation: slot.evaluation,
                 evaluations: self.evaluations().len(),
-                t: nodes[k].t,
+                t: t[k],
                 x: x.f_get(k as i64)?,
                 x0: prediction.x0.f_get(k as i64)?,
                 depth: left[k].at.depth,
                 score: left[k].score,
             });
-            slot.advance(next.f_get(k as i64)?, left[k], 1 + usize::from(layout.guided[k]));
+            slot.advance(next.f_get(k as i64)?, left[k], rows.of(k));
         }
         Ok(events)
     }
 
-    fn layout(&self, slots: &[Slot], t: &[f64]) -> Layout {
-        let mut layout = Layout { image: vec![], t: vec![], class: vec![], first: vec![], guided: vec![] };
-        // A request is checked against the model beforehand: no class means that there is a null class.
-        let null = self.config.null_class.unwrap_or(0);
-        for (k, slot) in slots.iter().enumerate() {
-            let guided = slot.class.is_some() && self.guidance.acts_at(t[k]);
-            layout.first.push(layout.image.len());
-            layout.guided.push(guided);
-            for class in [slot.class.unwrap_or(null), null].into_iter().take(1 + usize::from(guided)) {
-                layout.image.push(k);
-                layout.t.push(t[k]);
-                layout.class.push(class);
-            }
+    /// Runs the network on every image; its output, guided, `[B, C or 2C, H, W]`, and how deep each went.
+    fn look(&self, x: &Tensor, rows: &GuidedRows, slots: &mut [Slot]) -> Result<(Tensor, Vec<Left>), Error> {
+        let (t, class) = rows.conditions(self.device)?;
+        let input = Input { x: &rows.spread(x)?, t: &t, class: &class };
+        let mut memory: Vec<Memory> = slots.iter_mut().map(|s| std::mem::take(&mut s.memory)).collect();
+        let rows_of = Rows { image: &rows.image, t: &rows.t, memory: &mut memory };
+        let (output, left) = self.network.evaluate(&input, rows_of)?;
+        for (slot, memory) in slots.iter_mut().zip(memory) {
+            slot.memory = memory;
         }
-        layout
+        Ok((rows.join(&output, &self.guidance, x.size()[1])?, left))
+    }
+
+    /// Splits a learned variance off and turns the network's output into a prediction.
+    fn predict(&self, x: &Tensor, output: &Tensor, nodes: &[Node]) -> Result<Prediction, Error> {
+        let (channels, all) = (x.size()[1], output.size()[1]);
+        let variance = match all > channels {
+            true => Some(output.f_narrow(1, channels, all - channels)?),
+            false => None,
+        };
+        let output = output.f_narrow(1, 0, channels)?;
+        let (c, range) = (&self.config, self.config.value_range.into());
+        Ok(Prediction::new(x, &output, variance, nodes, c.diffusion.prediction, c.x0_clip, range)?)
     }
 
     fn advance(

@@ -14,10 +14,6 @@ impl Exit for Saturated {
         format!("saturated:{}", self.threshold)
     }
 
-    fn check(&self, _depth: usize, _timesteps: usize) -> Result<(), ExitError> {
-        Ok(())
-    }
-
     fn bounds(&self, _t: f64, depth: usize) -> Bounds {
         Bounds { min: self.min, max: depth }
     }

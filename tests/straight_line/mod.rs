@@ -59,7 +59,7 @@ impl Plain {
             let a = self.linear(&format!("{b}.attn.proj"), &a.transpose(1, 2).reshape([r, t, d]));
             x = x.addcmul(&m[2], &a);
             let h = modulate(&x, &m[3], &m[4]);
-            let h = self.linear(&format!("{b}.mlp.fc1"), &h).gelu("tanh");
+            let h = tanh_gelu(&self.linear(&format!("{b}.mlp.fc1"), &h));
             x = x.addcmul(&m[5], &self.linear(&format!("{b}.mlp.fc2"), &h));
         }
         let m = self.linear("final_layer.adaLN_modulation.1", &c).unsqueeze(1).chunk(2, -1);
@@ -67,4 +67,12 @@ impl Plain {
         let r = patches.size()[0];
         patches.view([r, 7, 7, p, p, 1]).permute([0, 5, 1, 3, 2, 4]).reshape([r, 1, 7 * p, 7 * p])
     }
+}
+
+/// h/2 · (1 + tanh(√(2/π)·(h + 0.044715·h³))), in the order of operations that the crate documents.
+fn tanh_gelu(h: &Tensor) -> Tensor {
+    let k = (2.0 / std::f64::consts::PI).sqrt();
+    let tanh = ((h.square() * (0.044715 * k) + k) * h).tanh();
+    let half = h * 0.5;
+    half.addcmul(&half, &tanh)
 }

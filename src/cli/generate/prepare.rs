@@ -1,0 +1,187 @@
+//! From arguments to a run whose every part has been checked; nothing is written if one is wrong.
+
+use std::path::{Path, PathBuf};
+
+use offramp::exit::ExitSpec;
+use offramp::output::{
+    Existing, OutputError, OutputFolder, RunParameters, check_writable, read_image, read_noise,
+};
+use offramp::solver::SolverSpec;
+use offramp::{Guidance, GuidedChannels, Model, Request, Sampler};
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind};
+
+use super::Run;
+use super::args::Args;
+use crate::cli::{Failure, classes, places};
+
+/// More threads than any machine has cores only stall.
+const MAX_THREADS: usize = 1024;
+/// Each image costs some bytes of memory before the first is drawn.
+const MAX_IMAGES: usize = 10_000_000;
+
+impl Run {
+    /// Turns arguments into a sampler, a request and an open folder; nothing is written if one is wrong.
+    pub fn prepare(args: Args) -> Result<Self, Failure> {
+        if let Some(threads) = args.threads
+            && !(1..=MAX_THREADS).contains(&threads)
+        {
+            return Err(Failure::option("--threads", threads, format!("it must be 1 to {MAX_THREADS}")));
+        }
+        if let Some(count) = args.count.filter(|&n| n > MAX_IMAGES) {
+            return Err(Failure::option("--count", count, format!("at most {MAX_IMAGES} images a run")));
+        }
+        if args.out.as_os_str().is_empty() {
+            return Err(Failure::option("--out", "\"\"", "a folder is needed"));
+        }
+        if args.preview_every == Some(0) {
+            return Err(Failure::option("--preview-every", 0, "every how many evaluations? at least 1"));
+        }
+        let guidance = guidance(&args)?;
+        let solver: SolverSpec = args.solver.parse()?;
+        let exit: ExitSpec = match &args.schedule {
+            Some(schedule) => ExitSpec::Schedule(schedule.clone()),
+            None => args.exit.parse()?,
+        };
+        let device = device(&args.device)?;
+        let weights = places::weights(&args.weights)?;
+        let policy = exit.build(&places::schedules(&weights))?;
+        let dtype = if args.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
+        let model = Model::open_on(&weights, device, dtype)?;
+
+        let request = request(&args, &model)?;
+        let mut sampler =
+            Sampler::new(model).with_exit(policy).with_solver(solver, args.steps).with_guidance(guidance);
+        if let Some(batch) = args.batch {
+            sampler = sampler.with_batch(batch);
+        }
+        if let Some(threads) = args.threads {
+            sampler = sampler.with_threads(threads);
+        }
+        sampler.check(&request)?;
+        let channels = sampler.model().backbone.shape().channels as usize;
+        if channels != 1 && channels != 3 {
+            return Err(OutputError::Channels { channels }.into());
+        }
+        let parameters = parameters(&args, &sampler, &request, &exit)?;
+
+        for file in [&args.grid, &args.npz, &args.trace].into_iter().flatten() {
+            check_target(file, &args.out)?;
+        }
+        let existing = match (args.resume, args.overwrite) {
+            (true, _) => Existing::Resume,
+            (_, true) => Existing::Overwrite,
+            _ => Existing::Refuse,
+        };
+        let folder = OutputFolder::open(&args.out, existing)?;
+        let mut run = Self { args, sampler, request, folder, parameters };
+        if existing == Existing::Resume {
+            run.request.done = run.folder.finished(run.request.len(), &run.parameters)?;
+        }
+        Ok(run)
+    }
+}
+
+/// Checks that a file can be written when the images are done; `out` itself is checked, and made, later.
+fn check_target(file: &Path, out: &Path) -> Result<(), OutputError> {
+    if file.is_dir() || file.file_name().is_none() {
+        let source = std::io::ErrorKind::IsADirectory.into();
+        return Err(OutputError::NotWritable { folder: file.to_owned(), source });
+    }
+    match file.parent() {
+        Some(parent) if parent == out => Ok(()),
+        Some(parent) if !parent.as_os_str().is_empty() => check_writable(parent),
+        _ => check_writable(Path::new(".")),
+    }
+}
+
+fn guidance(args: &Args) -> Result<Guidance, Failure> {
+    let mut guidance = Guidance::scale(args.guidance);
+    if let Some(interval) = &args.guidance_interval {
+        guidance.interval = <[f64; 2]>::try_from(interval.as_slice()).map_err(|_| {
+            let typed: Vec<String> = interval.iter().map(f64::to_string).collect();
+            Failure::option("--guidance-interval", typed.join(","), "two times are needed, LO,HI")
+        })?;
+        if let [lo, hi] = guidance.interval
+            && !(lo.is_finite() && hi.is_finite())
+        {
+            let typed = format!("{lo},{hi}");
+            return Err(Failure::option("--guidance-interval", typed, "both times must be finite numbers"));
+        }
+    }
+    if let Some(n) = args.guidance_channels {
+        guidance.channels = GuidedChannels::First(n);
+    }
+    Ok(guidance)
+}
+
+fn device(name: &str) -> Result<Device, Failure> {
+    match name.split_once(':') {
+        None if name == "cpu" => Ok(Device::Cpu),
+        None if name == "cuda" => Ok(Device::Cuda(0)),
+        Some(("cuda", index)) if index.parse::<u16>().is_ok() => {
+            Ok(Device::Cuda(index.parse().unwrap_or_default()))
+        }
+        _ => Err(Failure::option("--device", name, "there are cpu, cuda and cuda:INDEX")),
+    }
+}
+
+fn request(args: &Args, model: &Model) -> Result<Request, Failure> {
+    let named = classes::parse(&args.class, &model.config)?;
+    let count = args.count.unwrap_or(named.len());
+    let mut request = Request::classes([], args.seed);
+    request.classes = named.iter().copied().cycle().take(count).collect();
+    if let Some(file) = &args.noise {
+        request = request.with_noise(read_noise(file)?);
+    }
+    if let Some(file) = &args.init {
+        let pixels = read_image(file, model.backbone.shape())?;
+        request = request.with_init(pixels.to_tensor(model.config.value_range)?, args.strength);
+    }
+    Ok(request)
+}
+
+/// What tells one input file from another, wherever it lies.
+fn sha256(file: &Option<PathBuf>) -> Result<Option<String>, Failure> {
+    let Some(file) = file else { return Ok(None) };
+    let bytes = std::fs::read(file).map_err(|source| OutputError::Io { file: file.clone(), source })?;
+    Ok(Some(Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()))
+}
+
+fn parameters(
+    args: &Args,
+    sampler: &Sampler,
+    request: &Request,
+    exit: &ExitSpec,
+) -> Result<RunParameters, Failure> {
+    let model = sampler.model();
+    let depth = model.backbone.depth();
+    let evaluations = sampler.evaluations(request)?;
+    let bounds = evaluations.iter().map(|e| sampler.exit().bounds(e.node.t, depth));
+    let name = |file: &Option<PathBuf>| file.as_ref().map(|f| f.display().to_string());
+    let layout = sampler.layout(request.len());
+    Ok(RunParameters {
+        version: env!("CARGO_PKG_VERSION").into(),
+        weights: args.weights.clone(),
+        weights_sha256: model.sha256.clone(),
+        solver: args.solver.clone(),
+        steps: args.steps,
+        exit: exit.to_string(),
+        bounds: bounds.map(|b| [b.min, b.max]).collect(),
+        guidance: args.guidance,
+        guidance_interval: args.guidance_interval.as_ref().map(|i| [i[0], i[1]]),
+        guidance_channels: args.guidance_channels,
+        noise: name(&args.noise),
+        noise_sha256: sha256(&args.noise)?,
+        init: name(&args.init),
+        init_sha256: sha256(&args.init)?,
+        strength: args.init.as_ref().map(|_| args.strength),
+        dtype: args.dtype.clone(),
+        device: args.device.clone(),
+        batch: layout.batch,
+        threads: layout.threads,
+        first_seed: args.seed,
+        classes: args.class.clone(),
+        count: request.len(),
+    })
+}
