@@ -6,7 +6,7 @@ use offramp::exit::{Bounds, Exit, ExitError, Verdict, View};
 use offramp::{Model, Request, Sampler};
 use tch::Tensor;
 
-/// Leaves once the cosine of L_i and L_{i−1} exceeds a threshold, from block 4 on.
+/// Leaves once L_i differs from L_{i−1} by less than a threshold, as one minus their cosine, from block 4 on.
 #[derive(Clone)]
 struct Saturation(f64);
 
@@ -22,10 +22,9 @@ impl Exit for Saturation {
     fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
         let (now, before) = (view.hidden.f_flatten(1, 2)?, view.previous.f_flatten(1, 2)?); // [R, T·D]
         let cosine = Tensor::f_cosine_similarity(&now, &before, 1, 1e-8)?; // [R]
-        let scores = Vec::<f32>::try_from(cosine)?;
-        Ok(Some(
-            scores.into_iter().map(|score| Verdict { leave: f64::from(score) > self.0, score }).collect(),
-        ))
+        let turned = Vec::<f32>::try_from(cosine.f_rsub_scalar(1.0)?)?;
+        let verdict = |uncertainty: f32| Verdict { leave: f64::from(uncertainty) < self.0, uncertainty };
+        Ok(Some(turned.into_iter().map(verdict).collect()))
     }
 
     fn share(&self) -> Box<dyn Exit> {
@@ -34,7 +33,7 @@ impl Exit for Saturation {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let sampler = Sampler::new(Model::open("weights/fashion-dit")?).with_exit(Saturation(0.97));
+    let sampler = Sampler::new(Model::open("weights/fashion-dit")?).with_exit(Saturation(0.03));
     let outcome = sampler.sample(&Request::classes(0..10, 7), &mut ())?;
     for image in &outcome.samples {
         println!("image {}: {:?}", image.image, image.depths);

@@ -11,12 +11,12 @@ cd "$(dirname "$0")/.."
 
 TORCH=2.11.0 CUDART=13.0.96 CUPTI=13.0.85
 if [ -n "${LIBTORCH:-}${LIBTORCH_USE_PYTORCH:-}" ]; then
-    echo "libtorch: yours (${LIBTORCH:-python's torch}) is used" >&2
+    echo "libtorch: yours (${LIBTORCH:-pip torch}) is used" >&2
     exit 0
 fi
 if [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
     echo "libtorch: fetched on x86_64 Linux only; elsewhere install torch $TORCH and set LIBTORCH, or" \
-         "LIBTORCH_USE_PYTORCH=1 for pip's" >&2
+         "LIBTORCH_USE_PYTORCH=1" >&2
     exit 1
 fi
 for tool in "${PYTHON:=python3}" "${CC:=cc}"; do

@@ -39,8 +39,11 @@ pub enum Error {
         /// Its index in the request.
         image: usize,
     },
+    /// The system gave no thread.
+    #[error("no thread could be started: {0}")]
+    Thread(std::io::Error),
     /// libtorch failed: out of memory, most often.
-    #[error("libtorch: {0}")]
+    #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] TchError),
 }
 
@@ -51,6 +54,7 @@ impl Error {
         match self {
             Error::Torch(_)
             | Error::NotFinite { .. }
+            | Error::Thread(_)
             | Error::Model(ModelError::Checkpoint(CheckpointError::Torch(_)))
             | Error::Exit(ExitError::Torch(_) | ExitError::Verdicts { .. })
             | Error::Output(OutputError::Torch(_)) => false,
@@ -59,4 +63,9 @@ impl Error {
             _ => true,
         }
     }
+}
+
+/// libtorch's message without the C++ stack trace behind it.
+fn first_line(error: &TchError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }

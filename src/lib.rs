@@ -32,10 +32,12 @@
 //! # }
 //! ```
 //!
-//! Nothing here is global: no seed, no current device, no thread setting outlives a call. Every libtorch
+//! Nothing here is global: no seed, no current device, no thread setting outlives a call (but diffusers-rs's
+//! Euler, `diffusers:euler`, advances libtorch's generator, whose numbers it does not use). Every libtorch
 //! call that input can make fail returns an [`Error`].
 
 pub mod backbone;
+pub mod digest;
 mod engine;
 mod error;
 pub mod exit;
@@ -48,8 +50,11 @@ pub mod solver;
 pub mod tail;
 
 pub use backbone::Model;
-pub use engine::Layout;
+pub use engine::{BatchLayout, MAX_THREADS};
 pub use error::Error;
 pub use guidance::{Guidance, GuidedChannels};
 pub use observer::{Evaluated, Event, Observer, Sample};
+/// The libtorch bindings whose tensors this crate takes and gives.
+pub use tch;
+
 pub use sampler::{InitImage, Outcome, Request, RequestError, Sampler};

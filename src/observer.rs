@@ -13,6 +13,7 @@ use crate::Error;
 
 /// One evaluation of one image.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Evaluated {
     /// The image's index k in the request.
     pub image: usize,
@@ -28,12 +29,13 @@ pub struct Evaluated {
     pub x0: Tensor,
     /// Blocks run.
     pub depth: usize,
-    /// The policy's last score, where it has one.
-    pub score: Option<f32>,
+    /// The policy's last uncertainty, where it has one.
+    pub uncertainty: Option<f32>,
 }
 
 /// A finished image.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Sample {
     /// Its index k in the request.
     pub image: usize,
@@ -45,8 +47,8 @@ pub struct Sample {
     pub x: Tensor,
     /// Blocks run at each evaluation.
     pub depths: Vec<usize>,
-    /// The policy's last score at each evaluation, where it has one.
-    pub scores: Vec<Option<f32>>,
+    /// The policy's last uncertainty at each evaluation, where it has one.
+    pub uncertainties: Vec<Option<f32>>,
     /// Block cost run, in full-depth network rows (a guided evaluation at full depth is 2).
     pub cost: f64,
     /// Block cost at full depth, in the same unit.
@@ -70,8 +72,8 @@ fn to_array(image: &Tensor) -> Result<Array3<f32>, Error> {
 impl Sample {
     /// The same sample again; its tensor is not copied.
     pub(crate) fn share(&self) -> Sample {
-        let (depths, scores) = (self.depths.clone(), self.scores.clone());
-        Sample { x: self.x.shallow_clone(), depths, scores, ..*self }
+        let (depths, uncertainties) = (self.depths.clone(), self.uncertainties.clone());
+        Sample { x: self.x.shallow_clone(), depths, uncertainties, ..*self }
     }
 
     /// The image as an array, `[C, H, W]`.

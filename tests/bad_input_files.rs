@@ -150,3 +150,54 @@ fn inspect_refuses_what_it_does_not_know() {
         place.refuses(place.command(words), mentions);
     }
 }
+
+/// A rename would put a plain file in the place of a pipe, a device or a link, or of an image.
+#[test]
+fn what_is_no_plain_file_or_an_images_place_is_not_written_over() {
+    let place = Workplace::new();
+    // The pipe lies outside, where nobody waits for it to be read.
+    let outside = tempfile::tempdir().unwrap();
+    let pipe = outside.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("elsewhere", outside.path().join("link")).unwrap();
+    let outside = outside.path().display();
+    let targets = [
+        format!("--trace {outside}/pipe"),
+        format!("--grid {outside}/link"),
+        format!("--npz {outside}/link"),
+        "--trace /dev/stdout".to_owned(),
+        "--grid out/000000.png".to_owned(),
+    ];
+    for options in &targets {
+        let target = options.split(' ').nth(1).unwrap();
+        place.refuses(place.generate(&format!("{options} --out out")), &[target]);
+    }
+    // Another spelling of a file in the folder is that file.
+    Run::ok(&mut place.generate("--out new --grid ./new/sheet.png"));
+    assert!(place.path("new/sheet.png").is_file());
+    // A sheet is no image of a run: the next one is not refused for it.
+    std::fs::create_dir(place.path("sheets")).unwrap();
+    std::fs::copy(place.path("new/sheet.png"), place.path("sheets/sheet.png")).unwrap();
+    Run::ok(&mut place.generate("--out sheets"));
+}
+
+/// `--overwrite` clears the folder, so everything must have been checked by then.
+#[test]
+fn a_refused_overwrite_leaves_the_images() {
+    let place = Workplace::new();
+    Run::ok(&mut place.generate("--out out"));
+    for (field, value, mentions) in [
+        ("x0_clip", serde_json::json!({ "dynamic": { "ratio": 1.5, "max": 1.0 } }), "x0_clip"),
+        ("value_range", serde_json::json!([0, 1]), "x0_clip"),
+        ("labels", serde_json::json!(["2", "b", "c", "d"]), "labels"),
+    ] {
+        let mut config = tiny_model::config();
+        config["x0_clip"] = serde_json::json!({ "dynamic": { "ratio": 0.9, "max": 1.0 } });
+        config[field] = value;
+        place.set_model(&config, &tiny_model::tensors(&config));
+        place.refuses(place.generate("--out out --overwrite"), &[mentions]);
+    }
+    let channels = "--guidance 2 --guidance-channels 18446744073709551615 --out out --overwrite";
+    place.set_model(&tiny_model::config(), &tiny_model::tensors(&tiny_model::config()));
+    place.refuses(place.generate(channels), &["18446744073709551615"]);
+}

@@ -231,7 +231,7 @@ fn a_configuration_that_cannot_be_is_refused_with_field_and_value() {
         ("value_range", json!([1, -1]), &["value_range = [1, -1]"]),
         ("diffusion.timesteps", json!(u64::MAX), &["diffusion.timesteps"]),
         ("diffusion.beta_start", json!(-1), &["β at timestep 0 is -1"]),
-        ("diffusion.prediction", json!("score"), &["unknown variant", "score"]),
+        ("diffusion.prediction", json!("uncertainty"), &["unknown variant", "uncertainty"]),
     ] {
         place.write("weights/tiny/config.json", with(field, value).to_string());
         refused(&place, mentions);

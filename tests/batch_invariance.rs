@@ -1,7 +1,7 @@
 //! An image does not depend on its neighbours: batches, permutations and singles agree, per-image exits
 //! included.
 //!
-//! Across batch sizes libtorch picks other kernels, so depths must be equal wherever the score clears the
+//! Across batch sizes libtorch picks other kernels, so depths must be equal wherever the uncertainty clears the
 //! threshold by a margin, and images agree to 1e-4 where depths do; rows inside the margin are counted.
 
 mod per_image_exit;
@@ -11,7 +11,7 @@ use offramp::exit::Full;
 use offramp::{Guidance, Model, Outcome, Request, Sample, Sampler};
 use per_image_exit::Saturated;
 
-const THRESHOLD: f64 = 0.97;
+const THRESHOLD: f64 = 0.03;
 
 fn sampler(exit: impl Exit + 'static, solver: &str, guidance: f64, batch: usize) -> Sampler {
     Sampler::new(Model::open("weights/fashion-dit").unwrap())
@@ -36,14 +36,14 @@ fn agree(a: &Sample, b: &Sample) -> usize {
         if a.depths[e] == b.depths[e] {
             continue;
         }
-        // The one that left earlier decided by its last score; only a near tie may part them, and behind
+        // The one that left earlier decided by its last uncertainty; only a near tie may part them, and behind
         // it the two are different images.
         let earlier = if a.depths[e] < b.depths[e] { a } else { b };
-        let score = f64::from(earlier.scores[e].unwrap());
-        let margin = (score - THRESHOLD).abs();
+        let uncertainty = f64::from(earlier.uncertainties[e].unwrap());
+        let margin = (uncertainty - THRESHOLD).abs();
         assert!(
             margin <= 1e-4 * THRESHOLD.max(0.01),
-            "evaluation {e}: {:?} {:?}, {score}",
+            "evaluation {e}: {:?} {:?}, {uncertainty}",
             a.depths,
             b.depths
         );

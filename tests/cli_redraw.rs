@@ -208,3 +208,25 @@ fn an_image_that_is_not_finite_is_an_error_and_no_file() {
     assert!(run.stderr.contains("not finite"), "{run:?}");
     assert!(!place.path("out/000000.png").exists());
 }
+
+/// The default micro-batch depends on the number of images and of cores; a resumed run keeps its first one.
+#[test]
+fn a_run_is_resumed_with_more_images_and_on_another_machine() {
+    let place = Workplace::new();
+    Run::ok(&mut place.generate("--class all --count 4 --threads 2 --out out"));
+    let first = fs::read(place.path("out/000003.png")).unwrap();
+    let resumed = Run::ok(
+        &mut place.generate("--class all --count 12 --threads 1 --resume --out out --trace trace.json"),
+    );
+    assert!(resumed.stdout.starts_with("8 images"), "{resumed:?}");
+    assert_eq!(place.names("out").len(), 12);
+    assert_eq!(fs::read(place.path("out/000003.png")).unwrap(), first);
+    let trace: serde_json::Value =
+        serde_json::from_slice(&fs::read(place.path("trace.json")).unwrap()).unwrap();
+    let images: Vec<_> = trace["images"].as_array().unwrap().iter().map(|i| i["image"].clone()).collect();
+    assert_eq!(images, (0..12).map(serde_json::Value::from).collect::<Vec<_>>());
+    assert!(trace["images"][0]["depths"].as_array().is_some_and(|d| !d.is_empty()));
+
+    let again = Run::ok(&mut place.generate("--class all --count 12 --resume --out out"));
+    assert!(again.stdout.contains("all 12 images were in out already"), "{again:?}");
+}

@@ -102,6 +102,6 @@ fn huggingface_embedders_that_differ_between_blocks_are_refused() {
         }
     }
     Tensor::write_safetensors(&weights, &file).unwrap();
-    let error = Model::open(folder.path()).err().expect("must be refused").to_string();
+    let error = Model::open(folder.path()).expect_err("must be refused").to_string();
     assert!(error.contains(odd), "{error}");
 }

@@ -1,12 +1,17 @@
-//! Our solvers against diffusers-rs's schedulers, an implementation that shares no code with them.
+//! diffusers-rs's schedulers against our solvers, which share no code with them, and against Hugging Face's.
 
 #![cfg(feature = "diffusers")]
+
+mod solver_fixture;
 
 use offramp::solver::{
     BetaSchedule, Diffusion, History, Node, Prediction, PredictionType, Solver, SolverSpec, StartAt, X0Clip,
     advance,
 };
+use solver_fixture::{Fixture, count, diffusion, text};
 use tch::{Kind, Tensor};
+
+const SHAPE: [i64; 4] = [2, 1, 3, 4];
 
 fn predict(x: &Tensor, node: Node) -> Prediction {
     let wide = x.to_kind(Kind::Double);
@@ -15,21 +20,27 @@ fn predict(x: &Tensor, node: Node) -> Prediction {
     Prediction::new(x, &eps, None, &[node; 2], PredictionType::Epsilon, X0Clip::None, (-1.0, 1.0)).unwrap()
 }
 
-/// x at each evaluation and at the end.
+fn solver(spec: &str, diffusion: &Diffusion, steps: usize) -> Solver {
+    spec.parse::<SolverSpec>().unwrap().build(diffusion, steps, StartAt::Noise).unwrap()
+}
+
+/// x at each evaluation and at the end, from a fixed x.
 fn run(spec: &str, diffusion: &Diffusion, steps: usize) -> Vec<Tensor> {
     let values: Vec<f32> = (0..24).map(|i| (i as f32 * 1.7).sin() * 1.5).collect();
-    let mut x = Tensor::from_slice(&values).view([2, 1, 3, 4]);
+    run_from(Tensor::from_slice(&values).view(SHAPE), &solver(spec, diffusion, steps))
+}
+
+/// x at each evaluation and at the end.
+fn run_from(mut x: Tensor, solver: &Solver) -> Vec<Tensor> {
     let mut path = vec![x.shallow_clone()];
-    let spec: SolverSpec = spec.parse().unwrap();
-    let solver = spec.build(diffusion, steps, StartAt::Noise).unwrap();
     let (mut first, mut second) = (History::new(), History::new());
-    let mut lockstep = match &solver {
+    let mut lockstep = match solver {
         Solver::Plan(_) => None,
         Solver::Lockstep(lockstep) => Some(lockstep.start().unwrap()),
     };
     for (e, evaluation) in solver.evaluations().iter().enumerate() {
         let said = predict(&x, evaluation.node);
-        x = match (&solver, &mut lockstep) {
+        x = match (solver, &mut lockstep) {
             (_, Some(run)) => run.advance(e, &x, &said).unwrap(),
             (Solver::Plan(plan), _) => {
                 let histories = &mut [&mut first, &mut second];
@@ -76,7 +87,46 @@ fn two_implementations_agree() {
     println!("the largest gap is {:.1e}, in {}", worst.0, worst.1);
 }
 
-/// LMS, PNDM and k-DPM-2 have no counterpart here; all of them must come near the same limit.
+/// LMS, PNDM and k-DPM-2 have no counterpart here: they are compared with Hugging Face's classes, with the
+/// options that the crate has fixed.
+#[test]
+fn those_without_a_counterpart_agree_with_hugging_face() {
+    let fixture = Fixture::open("trajectories_adapters");
+    let tolerance = fixture.number("tolerance");
+    assert_eq!(fixture.cases().len(), 24);
+    let (mut worst, mut worst_t) = ((0.0, String::new()), 0.0f64);
+    for case in fixture.cases() {
+        let (name, steps) = (text(&case, "name"), count(&case, "steps"));
+        let spec = format!("diffusers:{}", text(&case, "solver").replace('_', "-"));
+        let solver = solver(&spec, &diffusion(&case), steps);
+        let times = fixture.values(&format!("{name}/t"));
+        assert_eq!(solver.evaluations().len(), times.len(), "{name}");
+        // k-DPM-2's midpoints are found from differences of float32 logarithms there.
+        for (evaluation, t) in solver.evaluations().iter().zip(&times) {
+            let gap = (evaluation.node.t - t).abs();
+            worst_t = worst_t.max(gap);
+            assert!(
+                gap <= if t.fract() == 0.0 { 0.0 } else { 2e-4 },
+                "{name}: {} against {t}",
+                evaluation.node.t
+            );
+        }
+        let theirs = fixture.tensor(&format!("{name}/x"));
+        let ours = run_from(theirs.get(0).view(SHAPE), &solver);
+        assert_eq!(ours.len() as i64, theirs.size()[0], "{name}");
+        for (e, x) in ours.iter().enumerate() {
+            let theirs = theirs.get(e as i64).view(SHAPE);
+            let gap = ((x - &theirs).abs().max() / theirs.abs().max()).double_value(&[]);
+            assert!(gap <= tolerance, "{name} at evaluation {e}: {gap:.1e}");
+            if gap > worst.0 {
+                worst = (gap, name.to_string());
+            }
+        }
+    }
+    println!("the largest gap is {:.1e}, in {}; of times, {worst_t:.1e}", worst.0, worst.1);
+}
+
+/// All three must come near the limit that the other solvers have, too.
 #[test]
 fn the_others_converge_to_the_same_image() {
     let diffusion = Diffusion::new(BetaSchedule::Linear, 1000, 1e-4, 0.02).unwrap();

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import fixture_file
-from trajectory_cases import cases
+from trajectory_cases import adapter_cases, cases
 from wide_floats import wide_floats
 
 SHAPE = (2, 1, 3, 4)
@@ -27,9 +27,12 @@ CLASSES = {
     "euler": diffusers.EulerDiscreteScheduler,
     "euler_ancestral": diffusers.EulerAncestralDiscreteScheduler,
     "heun": diffusers.HeunDiscreteScheduler,
+    "k_dpm_2": diffusers.KDPM2DiscreteScheduler,
+    "lms": diffusers.LMSDiscreteScheduler,
+    "pndm": diffusers.PNDMScheduler,
     "unipc": diffusers.UniPCMultistepScheduler,
 }
-SIGMA_SPACE = ("euler", "euler_ancestral", "heun")
+SIGMA_SPACE = ("euler", "euler_ancestral", "heun", "k_dpm_2", "lms")
 
 
 def normal(seed, *shape):
@@ -46,8 +49,10 @@ def options(case):
         found |= {"timestep_spacing": case["spacing"], "steps_offset": case["offset"]}
     if solver in ("ddim", "ddpm"):
         found["clip_sample"] = case["clip"] == "range"
-    if solver == "ddim":
+    if solver in ("ddim", "pndm"):
         found["set_alpha_to_one"] = case["final"] == "zero"
+    if solver == "pndm":
+        found["skip_prk_steps"] = case["skip_prk_steps"]
     if solver == "ddpm":
         found["variance_type"] = case["variance"]
     if "order" in case:
@@ -109,6 +114,8 @@ def run(case, wide):
                 given = {"eta": case["eta"], "use_clipped_model_output": case.get("eps_from_clipped", False)}
             if is_stochastic(case) and case["solver"] in ("ddim", "dpm_solver_multistep"):
                 given["variance_noise"] = noise[e]
+            if case["solver"] == "lms":
+                given["order"] = case["multistep_order"]
             draw = lambda shape, **_: noise[e].reshape(shape)  # noqa: E731
             with patch.object(sys.modules[kind.__module__], "randn_tensor", draw, create=True):
                 x = scheduler.step(model_output(case, scheduler, seen, float(t)), t, x, **given).prev_sample
@@ -118,9 +125,9 @@ def run(case, wide):
     return flat, times.double().numpy(), noise.reshape(len(times), -1).numpy(), scheduler
 
 
-def main():
+def record(fixture, cases):
     recorded, tensors = [], {}
-    for case in cases():
+    for case in cases:
         name = case["name"]
         x, times, noise, scheduler = run(case, wide=False)
         exact = run(case, wide=True)[0]
@@ -132,7 +139,12 @@ def main():
         if is_stochastic(case):
             tensors[f"{name}/noise"] = noise.astype(np.float32)
         recorded.append(case | {"evaluations": len(times), "float32_gap": float(f"{gap:.1e}")})
-    fixture_file.write("trajectories", "trajectories.py", "1e-5", recorded, tensors)
+    fixture_file.write(fixture, "trajectories.py", "1e-5", recorded, tensors)
+
+
+def main():
+    record("trajectories", cases())
+    record("trajectories_adapters", adapter_cases())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,16 @@ def cases():
     return [*ddim(), *ddpm(), *dpm_solver_multistep(), *dpm_solver_singlestep(), *sigma_space(), *unipc()]
 
 
+def adapter_cases():
+    """The solvers that offramp runs only through the diffusers crate, under that crate's fixed options."""
+    found = []
+    for betas in (LINEAR, SCALED):
+        found += runs("lms", [LINSPACE], STEPS, betas, solver="lms", multistep_order=4)
+        found += runs("pndm", [LEADING_1], STEPS, betas, solver="pndm", skip_prk_steps=True, final="sigma_min")
+        found += runs("k_dpm_2", [LINSPACE], STEPS, betas, solver="k_dpm_2")
+    return found
+
+
 def runs(label, grids, steps, betas=LINEAR, **settings):
     """One case for each grid and number of steps."""
     for spacing, offset in grids:

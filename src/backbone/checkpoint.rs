@@ -1,18 +1,20 @@
 //! Reading `.safetensors`: nothing is trusted, everything is checked, once.
 //!
 //! The header is validated by the `safetensors` crate over a memory map of which only the header's pages
-//! are touched; the tensors are then streamed, in file order, straight into libtorch's memory. So a file
+//! are touched; the tensors are then streamed, in file order, straight into libtorch's memory. So an f32 file
 //! of n bytes costs n bytes, the SHA-256 of the file falls out of the same pass, and a NaN is found before
 //! the first image instead of in it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, Metadata};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, TchError, Tensor};
+
+use crate::digest::hex;
 
 /// One tensor that is not as the configuration says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +152,8 @@ impl std::fmt::Display for Mismatch {
 #[derive(Debug)]
 pub struct Checkpoint {
     file: PathBuf,
+    /// Kept open: the tensors are read from the very file whose header was checked.
+    handle: File,
     header_len: u64,
     metadata: Metadata,
 }
@@ -175,7 +179,7 @@ impl Checkpoint {
         }
         let (header_len, metadata) =
             safetensors::SafeTensors::read_metadata(&map).map_err(|e| header(e.to_string()))?;
-        Ok(Self { file: file.to_owned(), header_len: header_len as u64, metadata })
+        Ok(Self { file: file.to_owned(), handle, header_len: header_len as u64, metadata })
     }
 
     /// The file.
@@ -234,10 +238,11 @@ impl Checkpoint {
     /// f64, f32, f16 and bf16 are read; call [`Checkpoint::expect`] first, which refuses the others.
     pub fn read(&self) -> Result<(BTreeMap<String, Tensor>, String), CheckpointError> {
         let read = |source| CheckpointError::Read { file: self.file.clone(), source };
-        let mut handle = File::open(&self.file).map_err(read)?;
+        let mut handle = &self.handle;
+        handle.rewind().map_err(read)?;
         let mut hash = Sha256::new();
         let mut buffer = vec![0u8; CHUNK];
-        copy_hashed(&mut handle, self.header_len + 8, &mut buffer, &mut hash).map_err(read)?;
+        copy_hashed(handle, self.header_len + 8, &mut buffer, &mut hash).map_err(read)?;
 
         let mut by_offset: Vec<_> = self.metadata.tensors().into_iter().collect();
         by_offset.sort_by_key(|(_, info)| info.data_offsets);
@@ -245,7 +250,7 @@ impl Checkpoint {
         for (name, info) in by_offset {
             let Some(width) = float_width(info.dtype) else {
                 copy_hashed(
-                    &mut handle,
+                    handle,
                     (info.data_offsets.1 - info.data_offsets.0) as u64,
                     &mut buffer,
                     &mut hash,
@@ -254,10 +259,13 @@ impl Checkpoint {
                 continue;
             };
             let shape: Vec<i64> = info.shape.iter().map(|&n| n as i64).collect();
-            let tensor = Tensor::f_empty(&shape, (Kind::Float, Device::Cpu))?;
-            let numel = tensor.numel();
-            // SAFETY: a fresh, contiguous f32 CPU tensor of `numel` elements that nothing else refers to.
-            let values = unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), numel) };
+            let tensor = Tensor::f_zeros(&shape, (Kind::Float, Device::Cpu))?;
+            let values: &mut [f32] = match tensor.numel() {
+                0 => &mut [], // libtorch gives an empty tensor no memory, not even an address
+                // SAFETY: a fresh, contiguous, initialised f32 CPU tensor of `numel` elements, that nothing
+                // else refers to while `values` lives.
+                numel => unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), numel) },
+            };
             for (chunk, part) in values.chunks_mut(CHUNK / width).enumerate() {
                 let bytes = &mut buffer[..part.len() * width];
                 handle.read_exact(bytes).map_err(read)?;
@@ -277,14 +285,14 @@ impl Checkpoint {
             tensors.insert(name, tensor);
         }
         let digest = hash.finalize();
-        Ok((tensors, digest.iter().map(|b| format!("{b:02x}")).collect()))
+        Ok((tensors, hex(&digest)))
     }
 }
 
 /// Bytes read at a time; a multiple of every dtype's width.
 const CHUNK: usize = 1 << 20;
 
-fn copy_hashed(from: &mut File, mut len: u64, buffer: &mut [u8], hash: &mut Sha256) -> std::io::Result<()> {
+fn copy_hashed(mut from: &File, mut len: u64, buffer: &mut [u8], hash: &mut Sha256) -> std::io::Result<()> {
     while len > 0 {
         let n = buffer.len().min(usize::try_from(len).unwrap_or(usize::MAX));
         from.read_exact(&mut buffer[..n])?;

@@ -13,6 +13,7 @@ use crate::solver::{BetaSchedule, PredictionType, X0Clip};
 /// The architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Family {
     /// A diffusion transformer (Peebles & Xie 2022).
     Dit,
@@ -21,6 +22,7 @@ pub enum Family {
 /// Whose key names the tensors carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Layout {
     /// facebookresearch/DiT: `blocks.0.attn.qkv.weight`.
     Meta,
@@ -215,6 +217,24 @@ impl Config {
             format!("[{lo}, {hi}]"),
             "must be two finite numbers, low then high".into(),
         )?;
+        self.x0_clip
+            .check((lo, hi))
+            .or_else(|e| require(false, "x0_clip", format!("{:?}", self.x0_clip), e.to_string()))?;
+        require(
+            !matches!(self.x0_clip, X0Clip::Dynamic { .. }) || (lo, hi) == (-1.0, 1.0),
+            "x0_clip",
+            "dynamic".into(),
+            format!("maps into [-1, 1], and value_range is [{lo}, {hi}]"),
+        )?;
+        for (index, label) in self.labels.iter().enumerate() {
+            let other = label.parse().is_ok_and(|i: usize| i != index && (i as i64) < self.num_classes);
+            require(
+                !other,
+                "labels",
+                label.clone(),
+                format!("names class {index} by another class's index"),
+            )?;
+        }
         require(
             self.norm_eps.is_finite() && self.norm_eps > 0.0,
             "norm_eps",

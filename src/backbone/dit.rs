@@ -194,6 +194,10 @@ impl Backbone for Dit {
         self.learns_variance
     }
 
+    fn state_size(&self) -> usize {
+        self.positions.numel()
+    }
+
     fn exit_points(&self) -> &[ExitPoint] {
         &self.exits
     }

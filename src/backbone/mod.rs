@@ -114,6 +114,9 @@ pub trait Backbone: Send {
     /// Whether the output carries a variance behind the prediction (2·C channels).
     fn learns_variance(&self) -> bool;
 
+    /// Numbers in one row's hidden state (T·D), by which a batch is judged large enough for several threads.
+    fn state_size(&self) -> usize;
+
     /// Where it may be left, by increasing depth; the last is the full depth, at cost 1.
     fn exit_points(&self) -> &[ExitPoint];
 

@@ -49,6 +49,12 @@ pub enum ModelError {
     /// Its betas are refused.
     #[error("diffusion: {0}")]
     Diffusion(#[from] SolverError),
+    /// A dtype that networks are not run in.
+    #[error("dtype {got:?}: networks run in Float (f32) or BFloat16")]
+    Dtype {
+        /// The dtype asked for.
+        got: Kind,
+    },
     /// The device is not there.
     #[error("device {device:?} is not there: {reason}")]
     Device {
@@ -72,6 +78,9 @@ impl Model {
             return Err(ModelError::NotFound { folder: folder.to_owned() });
         }
         check_device(device)?;
+        if !matches!(dtype, Kind::Float | Kind::BFloat16) {
+            return Err(ModelError::Dtype { got: dtype });
+        }
         let config = Config::read(&folder.join("config.json"))?;
         let d = &config.diffusion;
         let diffusion = Diffusion::new(d.beta_schedule, d.timesteps, d.beta_start, d.beta_end)?;
@@ -92,6 +101,29 @@ impl Model {
             device,
             dtype,
         })
+    }
+}
+
+impl Model {
+    /// The same model for another sampler or thread; its weights are not copied.
+    pub fn share(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            folder: self.folder.clone(),
+            config: self.config.clone(),
+            sha256: self.sha256.clone(),
+            diffusion: self.diffusion.clone(),
+            backbone: self.backbone.share(),
+            ..*self
+        }
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut model = f.debug_struct("Model");
+        model.field("name", &self.name).field("sha256", &self.sha256).field("device", &self.device);
+        model.field("dtype", &self.dtype).finish_non_exhaustive()
     }
 }
 

@@ -50,11 +50,11 @@ impl Failure {
     pub fn report(&self, json: bool) -> ExitCode {
         let code = self.exit_code();
         let text = if json {
-            let kind = ["failed", "bad_input", "interrupted"][match code {
-                130 => 2,
-                2 => 1,
-                _ => 0,
-            }];
+            let kind = match code {
+                130 => "interrupted",
+                2 => "bad_input",
+                _ => "failed",
+            };
             serde_json::json!({ "event": "error", "kind": kind, "message": self.to_string() }).to_string()
         } else {
             format!("error: {self:#}")

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use offramp::backbone::{Checkpoint, Config};
 use offramp::exit::Schedule;
-use offramp::output::{OutputError, read_parameters};
+use offramp::output::{RunParameters, read_parameters};
 
 use super::stdout::say;
 use super::{Failure, places, stdout};
@@ -108,7 +108,7 @@ fn drawing(schedule: &Schedule) -> String {
 }
 
 fn picture(file: &Path, json: bool) -> Result<(), Failure> {
-    let parameters = read_parameters(file).map_err(|e: OutputError| Failure::from(e))?;
+    let parameters = read_parameters(file)?;
     let command = parameters.command();
     if json {
         return say!("{}", serde_json::json!({ "parameters": parameters, "command": command }));
@@ -121,9 +121,26 @@ fn picture(file: &Path, json: bool) -> Result<(), Failure> {
     )?;
     say!("weights    {} (sha256 {})", run.weights, run.weights_sha256)?;
     say!("solver     {}, {} steps", run.solver, run.steps)?;
-    say!("guidance   {}", run.guidance)?;
+    say!("guidance   {}", guidance(run))?;
+    for (name, file) in [("noise", &run.noise), ("init", &run.init)] {
+        if let Some(file) = file {
+            let strength = run.strength.filter(|_| name == "init").map(|s| format!(", strength {s}"));
+            say!("{name:<10} {file}{}", strength.unwrap_or_default())?;
+        }
+    }
     say!("exit       {}", run.exit)?;
     say!("depths     {}", image.depths.iter().map(usize::to_string).collect::<Vec<_>>().join(" "))?;
     say!("made by    offramp {}, {}, {}, batch {}", run.version, run.device, run.dtype, run.batch)?;
     say!("\nTo draw it again:\n  {command}")
+}
+
+fn guidance(run: &RunParameters) -> String {
+    let mut text = run.guidance.to_string();
+    if let Some([lo, hi]) = run.guidance_interval {
+        text += &format!(" for t in [{lo}, {hi}]");
+    }
+    if let Some(channels) = run.guidance_channels {
+        text += &format!(" on the first {channels} channels");
+    }
+    text
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use offramp::Sample;
-use offramp::output::{OutputError, RunParameters, write_atomically};
+use offramp::output::{ImageParameters, OutputError, RunParameters, write_atomically};
 use offramp::solver::Evaluation;
 use serde::Serialize;
 
@@ -31,9 +31,12 @@ struct TracedImage {
     class: Option<i64>,
     depths: Vec<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    scores: Vec<Option<f32>>,
-    cost: f64,
-    full_cost: f64,
+    uncertainties: Vec<Option<f32>>,
+    /// Of images that a resumed run kept, the depths are known and the cost is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    full_cost: Option<f64>,
 }
 
 impl Trace {
@@ -50,15 +53,28 @@ impl Trace {
 
     /// Adds a finished image.
     pub fn add(&mut self, sample: &Sample) {
-        let scored = sample.scores.iter().any(Option::is_some);
+        let scored = sample.uncertainties.iter().any(Option::is_some);
         self.images.push(TracedImage {
             image: sample.image,
             seed: sample.seed,
             class: sample.class,
             depths: sample.depths.clone(),
-            scores: if scored { sample.scores.clone() } else { vec![] },
-            cost: sample.cost,
-            full_cost: sample.full_cost,
+            uncertainties: if scored { sample.uncertainties.clone() } else { vec![] },
+            cost: Some(sample.cost),
+            full_cost: Some(sample.full_cost),
+        });
+    }
+
+    /// Adds an image that an earlier run finished.
+    pub fn keep(&mut self, image: ImageParameters) {
+        self.images.push(TracedImage {
+            image: image.image,
+            seed: image.seed,
+            class: image.class,
+            depths: image.depths,
+            uncertainties: vec![],
+            cost: None,
+            full_cost: None,
         });
     }
 

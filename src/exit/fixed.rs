@@ -1,6 +1,6 @@
 //! `fixed:D`: leave after the same block at every evaluation; the plainest baseline.
 
-use super::{Bounds, Exit, ExitError};
+use super::{Bounds, Exit, ExitError, ModelFacts};
 
 /// Leaves after `depth` blocks, always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,11 +14,11 @@ impl Exit for Fixed {
         format!("fixed:{}", self.depth)
     }
 
-    fn check(&self, depth: usize, _timesteps: usize) -> Result<(), ExitError> {
-        if (1..=depth).contains(&self.depth) {
+    fn check(&self, model: &ModelFacts) -> Result<(), ExitError> {
+        if (1..=model.depth).contains(&self.depth) {
             return Ok(());
         }
-        Err(ExitError::Depth { exit: self.spec(), asked: self.depth, depth })
+        Err(ExitError::Depth { exit: self.spec(), asked: self.depth, depth: model.depth })
     }
 
     fn bounds(&self, _t: f64, _depth: usize) -> Bounds {

@@ -2,8 +2,8 @@
 //!
 //! First it bounds the depth from the time alone ([`Exit::bounds`]; a schedule is only that). Then, after
 //! every block inside those bounds, it may look at the hidden states ([`Exit::judge`]) and let images go.
-//! A policy sees rows and what it remembers of their images, never the batch: the verdict on one image
-//! must not depend on its neighbours.
+//! It is shown the rows that are still undecided, several images at a time; the verdict on one image must
+//! not depend on the others, which is the policy's part of the bargain.
 
 mod fixed;
 mod full;
@@ -17,12 +17,25 @@ pub use spec::{ExitSpec, ExitSpecError, schedule_names};
 
 use tch::{TchError, Tensor};
 
+/// What a policy may ask of the model it is to be used with.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ModelFacts<'a> {
+    /// Blocks N of the backbone.
+    pub depth: usize,
+    /// T, the training timesteps of its diffusion.
+    pub timesteps: usize,
+    /// SHA-256 of its weights, hex.
+    pub weights_sha256: &'a str,
+}
+
 /// The depths between which an evaluation may leave, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Blocks that always run, at least 1.
+    /// Blocks that always run; below 1 is 1.
     pub min: usize,
-    /// Blocks after which the image leaves whatever the policy says, at most N.
+    /// Blocks after which the image leaves whatever the policy says; below `min` is `min`, above N is N. Where
+    /// the backbone can't be left there, it is left at the next exit point.
     pub max: usize,
 }
 
@@ -34,6 +47,7 @@ pub type Memory = Vec<f64>;
 ///
 /// A guided image is two adjacent rows (conditional, unconditional) with the same `image`; it leaves when
 /// every one of its rows is told to.
+#[non_exhaustive]
 pub struct View<'a> {
     /// Blocks run so far, i.
     pub depth: usize,
@@ -47,9 +61,10 @@ pub struct View<'a> {
     pub t: &'a [f64],
     /// Each row's image, as an index into `memory`.
     pub image: &'a [usize],
-    /// What the policy remembers of each image.
+    /// What the policy remembers of each image of the batch; the two rows of a guided image share theirs.
     pub memory: &'a mut [Memory],
-    /// Works out g_i(L_i), the noise prediction of leaving here, `[R, C or 2C, H, W]`.
+    /// Works out g_i(L_i), the network's raw output if it were left here, `[R, C or 2C, H, W]`. It is not free,
+    /// and not counted in the cost, which is of blocks.
     pub head: &'a dyn Fn() -> Result<Tensor, TchError>,
 }
 
@@ -58,8 +73,9 @@ pub struct View<'a> {
 pub struct Verdict {
     /// Whether the row may leave.
     pub leave: bool,
-    /// The score behind it, for traces (an uncertainty, a similarity, …).
-    pub score: f32,
+    /// The number behind it: the higher, the longer the row stays (a policy that leaves above a threshold gives
+    /// one minus its number). A guided image's is the higher of its rows'.
+    pub uncertainty: f32,
 }
 
 /// Why a policy cannot go on.
@@ -89,6 +105,14 @@ pub enum ExitError {
         /// Verdicts given.
         got: usize,
     },
+    /// A policy's own failure.
+    #[error("exit {exit}: {source}")]
+    Policy {
+        /// The policy.
+        exit: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// libtorch refused.
     #[error(transparent)]
     Torch(#[from] TchError),
@@ -100,8 +124,8 @@ impl Exit for Box<dyn Exit> {
         (**self).spec()
     }
 
-    fn check(&self, depth: usize, timesteps: usize) -> Result<(), ExitError> {
-        (**self).check(depth, timesteps)
+    fn check(&self, model: &ModelFacts) -> Result<(), ExitError> {
+        (**self).check(model)
     }
 
     fn bounds(&self, t: f64, depth: usize) -> Bounds {
@@ -126,8 +150,8 @@ pub trait Exit: Send {
     /// The policy as one would type it (`schedule:ase-demo`).
     fn spec(&self) -> String;
 
-    /// Refuses a backbone of `depth` blocks trained on `timesteps` steps that the policy was not made for.
-    fn check(&self, _depth: usize, _timesteps: usize) -> Result<(), ExitError> {
+    /// Refuses a model that the policy was not made for.
+    fn check(&self, _model: &ModelFacts) -> Result<(), ExitError> {
         Ok(())
     }
 
@@ -139,8 +163,8 @@ pub trait Exit: Send {
         0
     }
 
-    /// Which rows may leave now, one verdict a row; asked at every exit point where some row is inside its
-    /// bounds. Verdicts on rows that are not are ignored. `None`: the policy never looks, time decides.
+    /// Which rows may leave now, one verdict a row; asked at every exit point for the rows that stand
+    /// inside their bounds. `None`: the policy never looks, time decides.
     fn judge(&self, _view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
         Ok(None)
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bounds, Exit, ExitError};
+use super::{Bounds, Exit, ExitError, ModelFacts};
 
 /// The version of the file format that this crate reads and writes.
 const VERSION: u32 = 1;
@@ -166,6 +166,16 @@ pub enum ScheduleError {
         /// The N that it gives.
         depth: usize,
     },
+    /// Made on other weights.
+    #[error("schedule {name} was made for weights with sha256 {expected}, and these have {got}")]
+    OtherWeights {
+        /// The schedule.
+        name: String,
+        /// The hash in its provenance.
+        expected: String,
+        /// The model's.
+        got: String,
+    },
     /// Made for another backbone or diffusion.
     #[error("schedule {name} is for a model with {field} = {expected}, and this one has {got}")]
     OtherModel {
@@ -248,16 +258,23 @@ impl Exit for Schedule {
         format!("schedule:{}", self.name)
     }
 
-    fn check(&self, depth: usize, timesteps: usize) -> Result<(), ExitError> {
-        for (field, expected, got) in [("depth", self.depth, depth), ("timesteps", self.timesteps, timesteps)]
+    fn check(&self, model: &ModelFacts) -> Result<(), ExitError> {
+        self.validate()?;
+        let name = || self.name.clone();
+        for (field, expected, got) in
+            [("depth", self.depth, model.depth), ("timesteps", self.timesteps, model.timesteps)]
         {
             if expected != got {
-                return Err(
-                    ScheduleError::OtherModel { name: self.name.clone(), field, expected, got }.into()
-                );
+                return Err(ScheduleError::OtherModel { name: name(), field, expected, got }.into());
             }
         }
-        Ok(())
+        match &self.provenance.weights_sha256 {
+            Some(expected) if expected != model.weights_sha256 => {
+                let (expected, got) = (expected.clone(), model.weights_sha256.to_owned());
+                Err(ScheduleError::OtherWeights { name: name(), expected, got }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn bounds(&self, t: f64, _depth: usize) -> Bounds {

@@ -8,6 +8,7 @@ use super::{Exit, Fixed, Full, Schedule, ScheduleError};
 
 /// An exit policy, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ExitSpec {
     /// Every block, always.
     Full,

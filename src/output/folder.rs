@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{OutputError, RunParameters, png};
+use super::{OutputError, Parameters, RunParameters, png};
 
 /// What to do with images that are there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl OutputFolder {
             let images = fs::read_dir(path)
                 .map_err(not_writable)?
                 .flatten()
-                .filter(|e| e.path().extension().is_some_and(|x| x.eq_ignore_ascii_case("png")))
+                .filter(|e| is_image_name(&e.file_name().to_string_lossy()))
                 .count();
             if images > 0 {
                 return Err(OutputError::HoldsImages { folder: path.to_owned(), images });
@@ -48,6 +48,12 @@ impl OutputFolder {
     /// The file of image `k`.
     pub fn image(&self, k: usize) -> PathBuf {
         self.path.join(format!("{k:06}.png"))
+    }
+
+    /// The parameters of the first of `count` images that is there.
+    pub fn first(&self, count: usize) -> Result<Option<Parameters>, OutputError> {
+        let found = (0..count).map(|k| self.image(k)).find(|file| file.exists());
+        found.map(|file| png::read_parameters(&file)).transpose()
     }
 
     /// Which of `count` images are there, made with the same settings.
@@ -71,15 +77,20 @@ impl OutputFolder {
     }
 }
 
+/// Whether a file name is one that [`OutputFolder::image`] gives: six digits or more, `.png`.
+pub fn is_image_name(name: &str) -> bool {
+    let stem = name.strip_suffix(".png").unwrap_or_default();
+    stem.len() >= 6 && stem.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// Removes what a killed run left half-written and, when overwriting, the numbered images: a folder never
 /// holds images of two runs.
 fn clear(folder: &Path, existing: Existing) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let numbered = |stem: &str| stem.len() >= 6 && stem.bytes().all(|b| b.is_ascii_digit());
-        let image = name.strip_suffix(".png").is_some_and(numbered);
-        let partial = name.strip_prefix('.').and_then(|n| n.split_once(".png.part-"));
-        if (image && existing == Existing::Overwrite) || partial.is_some_and(|(stem, _)| numbered(stem)) {
+        let partial = name.strip_prefix('.').and_then(|n| n.split_once(".part-"));
+        let image = is_image_name(&name) && existing == Existing::Overwrite;
+        if image || partial.is_some_and(|(whole, _)| is_image_name(whole)) {
             fs::remove_file(entry.path())?;
         }
     }

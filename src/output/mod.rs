@@ -11,7 +11,7 @@ mod png;
 mod sheet;
 
 pub use atomic::write_atomically;
-pub use folder::{Existing, OutputFolder, check_writable};
+pub use folder::{Existing, OutputFolder, check_writable, is_image_name};
 pub use npz::{read_noise, write_npz};
 pub use parameters::{ImageParameters, Parameters, RunParameters};
 pub use pixels::{Pixels, read_image};

@@ -31,8 +31,8 @@ pub(crate) struct Rows<'a> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Left {
     pub at: ExitPoint,
-    /// The policy's last score, where it looked.
-    pub score: Option<f32>,
+    /// The policy's last uncertainty, where it looked.
+    pub uncertainty: Option<f32>,
 }
 
 /// What there is to look at after a block.
@@ -48,9 +48,9 @@ impl Network {
     /// Returns the output `[R, C or 2C, H, W]` in the order of `rows`, and per image where it left.
     pub fn evaluate(&self, input: &Input, mut rows: Rows) -> Result<(Tensor, Vec<Left>), ExitError> {
         let depth = self.backbone.depth();
-        let bounds: Vec<Bounds> = rows.t.iter().map(|&t| self.exit.bounds(t, depth)).collect();
+        let bounds: Vec<Bounds> = rows.t.iter().map(|&t| within(self.exit.bounds(t, depth), depth)).collect();
         let full = ExitPoint { depth, cost: 1.0 };
-        let mut left = vec![Left { at: full, score: None }; rows.memory.len()];
+        let mut left = vec![Left { at: full, uncertainty: None }; rows.memory.len()];
         let mut live: Vec<usize> = (0..rows.image.len()).collect();
         let mut finished: Vec<(Vec<usize>, Tensor)> = vec![];
         let mut state = self.backbone.begin(input)?;
@@ -65,7 +65,7 @@ impl Network {
             // An image leaves when each of its rows must, or may.
             let mut leave = vec![true; left.len()];
             for &row in &live {
-                leave[rows.image[row]] &= point.depth >= bounds[row].max.min(depth);
+                leave[rows.image[row]] &= point.depth >= bounds[row].max;
             }
             let undecided: Vec<usize> = (0..live.len())
                 .filter(|&at| !leave[rows.image[live[at]]] && point.depth >= bounds[live[at]].min)
@@ -140,19 +140,25 @@ impl Network {
 }
 
 /// Turns verdicts on rows into verdicts on images: a guided image leaves when both its rows may, and its
-/// score is the higher of the two.
+/// uncertainty is the higher of the two.
 fn heed(verdicts: &[Verdict], images: impl Iterator<Item = usize>, leave: &mut [bool], left: &mut [Left]) {
     let mut last = None;
     for (verdict, image) in verdicts.iter().zip(images) {
         if last == Some(image) {
             leave[image] &= verdict.leave;
-            left[image].score = left[image].score.map(|s| s.max(verdict.score));
+            left[image].uncertainty = left[image].uncertainty.map(|s| s.max(verdict.uncertainty));
         } else {
             leave[image] = verdict.leave;
-            left[image].score = Some(verdict.score);
+            left[image].uncertainty = Some(verdict.uncertainty);
         }
         last = Some(image);
     }
+}
+
+/// Bounds as they are meant, whatever the policy says: 1 ≤ min ≤ max ≤ N.
+fn within(bounds: Bounds, depth: usize) -> Bounds {
+    let min = bounds.min.clamp(1, depth);
+    Bounds { min, max: bounds.max.clamp(min, depth) }
 }
 
 /// Joins the outputs of rows that left at different depths.

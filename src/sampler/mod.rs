@@ -24,9 +24,9 @@ use self::exit_loop::Network;
 use self::start::Start;
 use self::trajectory::Worker;
 use crate::backbone::Model;
-use crate::engine::{self, Layout, Tell};
+use crate::engine::{self, BatchLayout, MAX_THREADS, Tell};
 use crate::error::Error;
-use crate::exit::{Exit, Full};
+use crate::exit::{Exit, Full, ModelFacts};
 use crate::guidance::Guidance;
 use crate::observer::{Event, Observer, Sample};
 use crate::solver::{Evaluation, Method, Solver, SolverError, SolverSpec, StartAt};
@@ -48,6 +48,7 @@ pub struct Sampler {
 
 /// What a run came to.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// The finished images, by index.
     pub samples: Vec<Sample>,
@@ -81,7 +82,7 @@ impl Sampler {
             steps: 20,
             guidance: Guidance::NONE,
             batch: None,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS),
         }
     }
 
@@ -116,9 +117,9 @@ impl Sampler {
         self
     }
 
-    /// CPU threads in all; at least 1.
+    /// CPU threads in all, 1 to [`MAX_THREADS`]; others are brought into that range.
     pub fn with_threads(mut self, threads: usize) -> Self {
-        self.threads = threads.max(1);
+        self.threads = threads.clamp(1, MAX_THREADS);
         self
     }
 
@@ -146,8 +147,13 @@ impl Sampler {
             return Err(RequestError::Batch.into());
         }
         request::check_request(request, &self.model)?;
+        request::check_values(request)?;
         request::check_guidance(&self.guidance, &self.model)?;
-        self.exit.check(self.model.backbone.depth(), self.model.diffusion.timesteps())?;
+        self.exit.check(&ModelFacts {
+            depth: self.model.backbone.depth(),
+            timesteps: self.model.diffusion.timesteps(),
+            weights_sha256: &self.model.sha256,
+        })?;
         match self.build_solver(request)? {
             Solver::Plan(plan) if plan.learns_variance() && !self.model.backbone.learns_variance() => {
                 Err(SolverError::NoVariance.into())
@@ -165,8 +171,14 @@ impl Sampler {
     }
 
     /// How a request of `images` images is spread over the processor.
-    pub fn layout(&self, images: usize) -> Layout {
-        Layout::new(images, self.batch, self.threads)
+    pub fn layout(&self, images: usize) -> BatchLayout {
+        BatchLayout::new(
+            images,
+            self.batch,
+            self.threads,
+            self.model.device,
+            self.model.backbone.state_size(),
+        )
     }
 
     /// Draws the images of a request and keeps them.
@@ -211,7 +223,14 @@ impl Sampler {
             let mut wanted = |event: Event| done.contains(&event.image()) || tell(event);
             worker.run(slots.collect::<Result<_, _>>()?, &mut wanted)
         };
-        engine::run(layout, &jobs, workers, work, observer)
+        let mut left = request.len() - request.done.range(..request.len()).count();
+        let mut count = |event: &Event| {
+            left -= usize::from(matches!(event, Event::Finished(_)));
+            observer.observe(event)
+        };
+        engine::run(layout, &jobs, workers, work, &mut count)?;
+        // Whoever breaks off at the very last event has all images all the same.
+        Ok(left == 0)
     }
 
     fn build_solver(&self, request: &Request) -> Result<Solver, Error> {
@@ -222,8 +241,8 @@ impl Sampler {
     fn worker(&self, request: &Request) -> Result<Worker, Error> {
         let solver = self.build_solver(request)?;
         let backbone = self.model.backbone.share();
-        let start =
-            Start::new(request, solver.evaluations()[0].node, backbone.shape().chw(), self.model.device);
+        let first = solver.evaluations()[0].node;
+        let start = Start::new(request, first, backbone.shape().chw(), self.model.device)?;
         let network = Network { backbone, exit: self.exit.share(), tail: self.tail.share() };
         let (guidance, config) = (self.guidance, self.model.config.clone());
         Ok(Worker { network, solver, guidance, config, start, device: self.model.device })

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::backbone::Model;
+use crate::error::Error;
 use crate::guidance::{Guidance, GuidedChannels};
 
 /// The images to draw.
@@ -42,6 +43,13 @@ impl Request {
             init: None,
             done: BTreeSet::new(),
         }
+    }
+
+    /// `count` images without a class, from seeds `seed`, `seed + 1`, …; for models that have a null class.
+    pub fn unconditional(count: usize, seed: u64) -> Self {
+        let mut request = Self::classes([], seed);
+        request.classes = vec![None; count];
+        request
     }
 
     /// Starts every image from the given noise, f32 `[n, C, H, W]`.
@@ -121,6 +129,14 @@ pub enum RequestError {
         /// Its shape.
         got: Vec<i64>,
     },
+    /// Initial noise or an init image that is not f32, or holds NaN or infinity.
+    #[error("{what} {problem}: finite f32 numbers are needed")]
+    Values {
+        /// Which tensor.
+        what: &'static str,
+        /// What it is or holds instead.
+        problem: String,
+    },
     /// An init image of another shape.
     #[error("init image has shape {got:?}; {expected:?} is needed")]
     InitShape {
@@ -162,6 +178,22 @@ pub(crate) fn check_request(request: &Request, model: &Model) -> Result<(), Requ
     Ok(())
 }
 
+/// Refuses initial noise and an init image that are not f32 and finite.
+pub(crate) fn check_values(request: &Request) -> Result<(), Error> {
+    let noise = request.initial_noise.iter().map(|noise| ("initial noise", noise));
+    for (what, tensor) in noise.chain(request.init.iter().map(|init| ("the init image", &init.x0))) {
+        let problem = if tensor.kind() != Kind::Float {
+            format!("is {:?}", tensor.kind())
+        } else if tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+            "holds NaN or infinity".into()
+        } else {
+            continue;
+        };
+        return Err(RequestError::Values { what, problem }.into());
+    }
+    Ok(())
+}
+
 pub(crate) fn check_guidance(guidance: &Guidance, model: &Model) -> Result<(), RequestError> {
     let [lo, hi] = guidance.interval;
     // Guidance is worked out in f32.
@@ -176,7 +208,7 @@ pub(crate) fn check_guidance(guidance: &Guidance, model: &Model) -> Result<(), R
     }
     let channels = model.backbone.shape().channels;
     match guidance.channels {
-        GuidedChannels::First(got) if got == 0 || got as i64 > channels => {
+        GuidedChannels::First(got) if got == 0 || got > channels as usize => {
             Err(RequestError::GuidanceChannels { got, channels })
         }
         _ => Ok(()),

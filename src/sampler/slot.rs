@@ -1,6 +1,6 @@
 //! A slot holds all that a run remembers of one image; a batch only maps rows to slots.
 
-use tch::Tensor;
+use tch::{TchError, Tensor};
 
 use crate::exit::Memory;
 use crate::observer::Sample;
@@ -24,7 +24,7 @@ pub(crate) struct Slot {
     /// What the exit policy remembers.
     pub memory: Memory,
     depths: Vec<usize>,
-    scores: Vec<Option<f32>>,
+    uncertainties: Vec<Option<f32>>,
     cost: f64,
     full_cost: f64,
 }
@@ -40,7 +40,7 @@ impl Slot {
             history: History::default(),
             memory: vec![0.0; memory],
             depths: vec![],
-            scores: vec![],
+            uncertainties: vec![],
             cost: 0.0,
             full_cost: 0.0,
         }
@@ -51,21 +51,22 @@ impl Slot {
         self.x = x;
         self.evaluation += 1;
         self.depths.push(left.at.depth);
-        self.scores.push(left.score);
+        self.uncertainties.push(left.uncertainty);
         self.cost += left.at.cost * rows as f64;
         self.full_cost += rows as f64;
     }
 
-    pub fn finish(self) -> Sample {
-        Sample {
+    /// The finished image; its tensor is its own, not a view of its whole batch.
+    pub fn finish(self) -> Result<Sample, TchError> {
+        Ok(Sample {
             image: self.image,
             seed: self.seed,
             class: self.class,
-            x: self.x,
+            x: self.x.f_alias_copy()?,
             depths: self.depths,
-            scores: self.scores,
+            uncertainties: self.uncertainties,
             cost: self.cost,
             full_cost: self.full_cost,
-        }
+        })
     }
 }

@@ -60,7 +60,7 @@ impl Worker {
             if slot.x.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
                 return Err(Error::NotFinite { image: slot.image });
             }
-            if !tell(Event::Finished(slot.finish())) {
+            if !tell(Event::Finished(slot.finish()?)) {
                 return Ok(());
             }
         }
@@ -80,6 +80,8 @@ impl Worker {
         let prediction = self.predict(&x, &output, &nodes)?;
         let next = self.advance(&at, &x, &prediction, slots, mover)?; // [B, C, H, W]
 
+        // Copies: an observer may do with its tensors what it likes, the history holds views of ours.
+        let (shown, shown_x0) = (x.f_alias_copy()?, prediction.x0.f_alias_copy()?);
         let mut events = Vec::with_capacity(slots.len());
         for (k, slot) in slots.iter_mut().enumerate() {
             events.push(Evaluated {
@@ -87,10 +89,10 @@ impl Worker {
                 evaluation: slot.evaluation,
                 evaluations: self.evaluations().len(),
                 t: t[k],
-                x: x.f_get(k as i64)?,
-                x0: prediction.x0.f_get(k as i64)?,
+                x: shown.f_get(k as i64)?,
+                x0: shown_x0.f_get(k as i64)?,
                 depth: left[k].at.depth,
-                score: left[k].score,
+                uncertainty: left[k].uncertainty,
             });
             slot.advance(next.f_get(k as i64)?, left[k], rows.of(k));
         }

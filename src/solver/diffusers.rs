@@ -18,7 +18,7 @@ use diffusers::schedulers::k_dpm_2_discrete::{KDPM2DiscreteScheduler, KDPM2Discr
 use diffusers::schedulers::lms_discrete::{LMSDiscreteScheduler, LMSDiscreteSchedulerConfig};
 use diffusers::schedulers::pndm::{PNDMScheduler, PNDMSchedulerConfig};
 use diffusers::schedulers::{BetaSchedule as Betas, PredictionType as Predicts};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::diffusion::{BetaSchedule, Diffusion, Node};
 use super::lockstep::{Lockstep, LockstepRun};
@@ -61,7 +61,13 @@ impl Lockstep for Adapter {
 
     fn start(&self) -> Result<Box<dyn LockstepRun>, SolverError> {
         let nodes = self.evaluations.iter().map(|e| e.node).collect();
-        Ok(Box::new(Run { scheduler: self.settings.scheduler(), nodes, next: 0, shape: Vec::new() }))
+        Ok(Box::new(Run {
+            scheduler: self.settings.scheduler(),
+            nodes,
+            next: 0,
+            shape: Vec::new(),
+            device: Device::Cpu,
+        }))
     }
 }
 
@@ -70,6 +76,7 @@ struct Run {
     nodes: Vec<Node>,
     next: usize,
     shape: Vec<i64>,
+    device: Device,
 }
 
 impl LockstepRun for Run {
@@ -83,13 +90,18 @@ impl LockstepRun for Run {
             self.shape = shape;
         }
         expect("x", x, &self.shape)?;
+        if e == 0 {
+            self.device = x.device();
+        }
         expect("the predicted ε", &prediction.eps, &self.shape)?;
+        // What the scheduler remembers lies where the first x did.
+        let (x, eps) = (x.f_to_device(self.device)?, prediction.eps.f_to_device(self.device)?);
         self.next += 1;
         if !self.scheduler.in_sigma_space() {
-            return Ok(self.scheduler.step(e, &prediction.eps, x));
+            return Ok(self.scheduler.step(e, &eps, &x));
         }
         let y = x.f_div_scalar(self.nodes[e].alpha)?;
-        let y = self.scheduler.step(e, &prediction.eps, &y);
+        let y = self.scheduler.step(e, &eps, &y);
         Ok(y.f_mul_scalar(self.nodes.get(e + 1).map_or(1.0, |next| next.alpha))?)
     }
 }

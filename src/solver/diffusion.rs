@@ -164,12 +164,12 @@ impl Diffusion {
         self.beta_end
     }
 
-    /// The point of the path at real time `t`, which is clamped to [0, T−1].
+    /// The point of the path at real time `t`, which is clamped to [0, T−1]; NaN counts as 0.
     ///
     /// Between two integers the variance-exploding σ/α is interpolated linearly, as Hugging Face's
     /// `EulerDiscreteScheduler` does; the pair is then scaled back so that α² + σ² = 1.
     pub fn node(&self, t: f64) -> Node {
-        let t = t.clamp(0.0, (self.timesteps() - 1) as f64);
+        let t = if t.is_nan() { 0.0 } else { t.clamp(0.0, (self.timesteps() - 1) as f64) };
         let (below, share) = (t.floor() as usize, t.fract());
         let at = |i: usize| {
             let alpha_cumprod = self.alphas_cumprod[i];
@@ -215,7 +215,7 @@ mod tests {
     fn one_timestep_is_a_process_too() {
         let d = Diffusion::new(BetaSchedule::Linear, 1, 0.1, 0.2).unwrap();
         assert_eq!(d.betas(), [0.1]);
-        assert_eq!(d.node(0.7).t, 0.0);
+        assert_eq!((d.node(0.7).t, d.node(f64::NAN).t), (0.0, 0.0));
     }
 
     #[test]
@@ -229,5 +229,6 @@ mod tests {
         assert!((m.sigma_ve() - (a.sigma_ve() + b.sigma_ve()) / 2.0).abs() < 1e-12);
         assert_eq!(d.node(-3.0), d.node(0.0));
         assert_eq!(d.node(1e9), d.node(999.0));
+        assert_eq!((d.node(f64::NAN), d.node(f64::INFINITY)), (d.node(0.0), d.node(999.0)));
     }
 }

@@ -10,7 +10,7 @@ use super::diffusion::Node;
 use super::exponential::{Exponential, Form};
 use super::plan::{Combination, Plan, Update};
 
-/// DPM-Solver-2 or -3 (`order` 1–3): noise-prediction form, single-step.
+/// DPM-Solver-2 or -3 (`order` 1–3, clamped to that): noise-prediction form, single-step.
 ///
 /// Within each group of k evaluations the orders rise 1 … k: evaluation j also moves x to the next node, by
 /// a step of order j+1 from the group's first node. A remainder at the end is a shorter group.
@@ -18,7 +18,8 @@ pub fn dpm_solver(path: &[Node], order: usize) -> Plan {
     single_step(Form::Noise, path, order)
 }
 
-/// DPM-Solver++ 2S or 3S (`order` 1–3; Lu et al. 2022b, algorithm 1): data-prediction form, single-step.
+/// DPM-Solver++ 2S or 3S (`order` 1–3, clamped to that; Lu et al. 2022b, algorithm 1): data-prediction form,
+/// single-step.
 ///
 /// Where the path ends at the image itself the last step has order 1.
 pub fn dpm_solver_pp_single(path: &[Node], order: usize) -> Plan {
@@ -26,7 +27,7 @@ pub fn dpm_solver_pp_single(path: &[Node], order: usize) -> Plan {
 }
 
 fn single_step(form: Form, path: &[Node], order: usize) -> Plan {
-    let m = form.value();
+    let (m, order) = (form.value(), order.clamp(1, 3));
     Plan::one_call_per_step(path, |e| {
         let k = if path[e + 1] == Node::CLEAN { 1 } else { e % order + 1 };
         let first = e + 1 - k;

@@ -11,12 +11,12 @@ use super::diffusion::Node;
 use super::exponential::{Exponential, Form};
 use super::plan::{Combination, Noise, Plan, Update, Value};
 
-/// DPM-Solver++ 1, 2M or 3M (`order` 1–3).
+/// DPM-Solver++ 1, 2M or 3M (`order` 1–3, clamped to that).
 pub fn dpm_solver_pp(path: &[Node], order: usize, lower_order_final: bool) -> Plan {
     multistep(Form::Data, path, order, lower_order_final)
 }
 
-/// DPM-Solver in multistep form (`order` 1–3); the path ends at σ_min.
+/// DPM-Solver in multistep form (`order` 1–3, clamped to that); the path ends at σ_min.
 pub fn dpm_solver_multistep(path: &[Node], order: usize, lower_order_final: bool) -> Plan {
     multistep(Form::Noise, path, order, lower_order_final)
 }
@@ -38,7 +38,7 @@ pub fn dpm_solver_pp_sde(path: &[Node], lower_order_final: bool) -> Plan {
 }
 
 fn multistep(form: Form, path: &[Node], order: usize, lower_order_final: bool) -> Plan {
-    let m = form.value();
+    let (m, order) = (form.value(), order.clamp(1, 3));
     Plan::one_call_per_step(path, |e| {
         let (s, t) = (path[e], path[e + 1]);
         let step = Exponential::new(form, s, t);

@@ -65,6 +65,21 @@ pub enum SolverError {
         /// The number of steps.
         steps: usize,
     },
+    /// A run from noise would begin where x is mostly image.
+    #[error(
+        "with {steps} steps {solver} starts at timestep {t}, where x is mostly image (σ = {sigma:.2}), not \
+         noise; use spacing=trailing where it has that option, or more steps"
+    )]
+    StartsInImage {
+        /// The solver.
+        solver: String,
+        /// The number of steps.
+        steps: usize,
+        /// The first timestep.
+        t: f64,
+        /// √(1−ᾱ) there.
+        sigma: f64,
+    },
     /// The strength of an image-to-image run is out of range.
     #[error("strength {strength} must be above 0 and at most 1")]
     Strength {

@@ -31,6 +31,10 @@ impl Form {
     }
 }
 
+// Where φ is summed as a series, and how many terms after the first then reach the precision of f64.
+const SERIES_BELOW: f64 = 0.1;
+const TERMS: usize = 8;
+
 /// The coefficients of a step from s to t.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Exponential {
@@ -58,12 +62,27 @@ impl Exponential {
 
     /// `(e^hh − 1)/hh − 1`, the weight of the first derivative per unit of h.
     pub fn phi_2(&self) -> f64 {
-        self.phi_1() / self.hh - 1.0
+        self.phi(2)
     }
 
     /// `(e^hh − 1 − hh)/hh² − ½`, the weight of the second derivative per unit of h².
     pub fn phi_3(&self) -> f64 {
-        (self.phi_1() - self.hh) / self.hh.powi(2) - 0.5
+        self.phi(3)
+    }
+
+    /// `Σ_{j≥1} hh^j/(j+k−1)!`, the weight of the (k−1)-th derivative per unit of h^(k−1), k ≥ 1.
+    pub fn phi(&self, k: usize) -> f64 {
+        let z = self.hh;
+        if z.abs() < SERIES_BELOW {
+            let tail = (k + 1..=k + TERMS).rev().fold(1.0, |tail, n| 1.0 + z / n as f64 * tail);
+            return (1..=k).fold(z, |first, n| first / n as f64) * tail;
+        }
+        // φ_{k+1} = φ_k/z − 1/k!, a difference of nearly equal numbers where z is small.
+        let mut inverse_factorial = 1.0;
+        (1..k).fold(z.exp_m1(), |phi, n| {
+            inverse_factorial /= n as f64;
+            phi / z - inverse_factorial
+        })
     }
 }
 
@@ -83,6 +102,32 @@ mod tests {
             assert!((step.ratio * x - step.scale * step.phi_1() * m - exact).abs() < 1e-14, "{form:?}");
         }
         let end = Exponential::new(Form::Data, s, Node::CLEAN);
+        assert_eq!((end.phi_2(), end.phi_3()), (-1.0, -0.5));
         assert_eq!((end.ratio, -end.scale * end.phi_1()), (0.0, 1.0));
+    }
+
+    /// The series summed in rational arithmetic.
+    #[test]
+    fn phi_keeps_its_digits_however_short_the_step() {
+        let exact = [
+            (
+                1e-6,
+                [1.0000005000001665e-6, 5.000001666667083e-7, 1.6666670833334166e-7, 4.166667500000139e-8],
+            ),
+            (
+                -0.03,
+                [-0.02955446645149182, -0.014851118283605897, -0.004962723879803408, -0.0012425373398863898],
+            ),
+            (0.0999, [0.10506040650951046, 0.05165572081592052, 0.01707428244164684, 0.004247071487956356]),
+            (-0.7, [-0.5034146962085905, -0.28083614827344217, -0.0988055024665112, -0.02551594885736496]),
+        ];
+        for (hh, values) in exact {
+            let step = Exponential { ratio: 1.0, scale: 1.0, hh };
+            for (k, exact) in (1..).zip(values) {
+                let gap = (step.phi(k) - exact).abs() / exact.abs();
+                assert!(gap < if hh == -0.7 { 1e-13 } else { 1e-15 }, "φ_{k}({hh}): off by {gap:.1e}");
+            }
+            assert_eq!((step.phi_2(), step.phi_3()), (step.phi(2), step.phi(3)));
+        }
     }
 }

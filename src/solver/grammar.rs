@@ -40,6 +40,9 @@ const NAMES: [(&str, Method); 27] = [
     ("diffusers:k-dpm-2", Method::Adapter(AdapterName::KDpm2)),
 ];
 
+// Other spellings of a name.
+const ALIASES: [(&str, &str); 1] = [("diffusers:kdpm2", "diffusers:k-dpm-2")];
+
 // Schedulers of the diffusers crate that add noise.
 const DRAWS_GLOBALLY: [&str; 3] =
     ["diffusers:ddpm", "diffusers:euler-ancestral", "diffusers:k-dpm-2-ancestral"];
@@ -129,6 +132,7 @@ impl FromStr for SolverSpec {
         if DRAWS_GLOBALLY.contains(&name) {
             return Err(refused(name, DRAWS_REASON));
         }
+        let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
         let method = NAMES.iter().find(|(known, _)| *known == name).ok_or_else(|| unknown(name))?.1;
         let mut spec = SolverSpec::new(method);
         let mut seen: Vec<&str> = Vec::new();
@@ -265,6 +269,14 @@ mod tests {
         assert_eq!(short.to_string(), "ddim");
         let json = serde_json::to_string(&short).unwrap();
         assert_eq!((json.as_str(), serde_json::from_str::<SolverSpec>(&json).unwrap()), ("\"ddim\"", short));
+    }
+
+    #[test]
+    fn another_spelling_is_read_and_the_name_is_written() {
+        for (alias, name) in ALIASES {
+            let spec: SolverSpec = alias.parse().unwrap();
+            assert_eq!((spec, spec.to_string().as_str()), (name.parse().unwrap(), name));
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::SolverError;
-use super::diffusion::{Diffusion, Node, linspace};
+use super::diffusion::{Diffusion, MAX_TIMESTEPS, Node, linspace};
 
 /// How timesteps are spread over [0, T).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,9 +73,12 @@ impl Grid {
     /// The `steps` timesteps at which the path is entered, falling, without the end.
     ///
     /// # Errors
-    /// `steps` is 0 or more than `timesteps`; the offset pushes a timestep past T−1; the stride is so short
+    /// `timesteps` is above [`MAX_TIMESTEPS`]; `steps` is 0 or more than `timesteps`; the offset pushes a timestep past T−1; the stride is so short
     /// that a timestep is repeated (intervals with n close to T).
     pub fn times(&self, timesteps: usize, steps: usize) -> Result<Vec<f64>, SolverError> {
+        if timesteps > MAX_TIMESTEPS {
+            return Err(SolverError::Timesteps { timesteps });
+        }
         if steps == 0 || steps > timesteps {
             return Err(SolverError::Steps { steps, timesteps });
         }
@@ -167,6 +170,7 @@ mod tests {
         let points = grid(Convention::Points, Spacing::Leading);
         assert!(matches!(points.times(1000, 0), Err(SolverError::Steps { steps: 0, timesteps: 1000 })));
         assert!(matches!(points.times(1000, 1001), Err(SolverError::Steps { .. })));
+        assert!(matches!(points.times(usize::MAX, usize::MAX), Err(SolverError::Timesteps { .. })));
         let shifted = Grid { offset: 2, ..points };
         assert!(matches!(shifted.times(1000, 500), Err(SolverError::Offset { offset: 2, .. })));
         assert!(Grid { offset: usize::MAX, ..points }.times(1000, 5).is_err());

@@ -171,11 +171,17 @@ impl Plan {
     }
 
     /// The update that follows evaluation `e`.
+    ///
+    /// # Panics
+    /// When the plan has no evaluation `e`.
     pub fn update(&self, e: usize) -> &Update {
         &self.updates[e]
     }
 
     /// Whether `value` of evaluation `of` is still referred to by an update after `now`.
+    ///
+    /// # Panics
+    /// When the plan has no evaluation `of`.
     pub fn needed_after(&self, now: usize, value: Value, of: usize) -> bool {
         self.last_use[of][value as usize].is_some_and(|last| last > now)
     }

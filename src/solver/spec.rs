@@ -94,6 +94,9 @@ pub enum AdapterName {
     KDpm2,
 }
 
+// From noise, a run's first σ must be at least this: below it, x should be mostly image.
+const MIN_FIRST_SIGMA: f64 = 0.5;
+
 /// Where on its path a run starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum StartAt {
@@ -262,12 +265,31 @@ impl SolverSpec {
     /// Makes the solver, be it a plan or an adapter.
     ///
     /// # Errors
-    /// Those of [`SolverSpec::plan`]; for an adapter, whatever its scheduler would panic at: a beta schedule
+    /// A start from noise at a node where σ is below ½: the network would take pure noise for a nearly
+    /// finished image. (A leading grid of one step has its only node at t = 0.) Those of [`SolverSpec::plan`]; for an adapter, whatever its scheduler would panic at: a beta schedule
     /// it does not have, a number of steps its grid cannot hold, an image-to-image start.
     pub fn build(&self, diffusion: &Diffusion, steps: usize, start: StartAt) -> Result<Solver, SolverError> {
-        let Method::Adapter(name) = self.method else {
-            return Ok(Solver::Plan(self.plan(diffusion, steps, start)?));
+        let solver = match self.method {
+            Method::Adapter(name) => Solver::Lockstep(self.lockstep(name, diffusion, steps, start)?),
+            _ => Solver::Plan(self.plan(diffusion, steps, start)?),
         };
+        match solver.evaluations().first() {
+            Some(Evaluation { node: Node { t, sigma, .. }, .. })
+                if start == StartAt::Noise && *sigma < MIN_FIRST_SIGMA =>
+            {
+                Err(SolverError::StartsInImage { solver: self.to_string(), steps, t: *t, sigma: *sigma })
+            }
+            _ => Ok(solver),
+        }
+    }
+
+    fn lockstep(
+        &self,
+        name: AdapterName,
+        diffusion: &Diffusion,
+        steps: usize,
+        start: StartAt,
+    ) -> Result<Box<dyn Lockstep>, SolverError> {
         self.check()?;
         let refused =
             |reason: &str| Err(SolverError::Refused { solver: self.to_string(), reason: reason.to_string() });
@@ -277,7 +299,7 @@ impl SolverSpec {
             );
         }
         #[cfg(feature = "diffusers")]
-        return Ok(Solver::Lockstep(super::diffusers::adapter(name, diffusion, steps)?));
+        return super::diffusers::adapter(name, diffusion, steps);
         #[cfg(not(feature = "diffusers"))]
         {
             let _ = (name, diffusion);
@@ -336,10 +358,76 @@ mod tests {
     }
 
     #[test]
+    fn noise_is_not_taken_for_a_nearly_finished_image() {
+        let build = |text: &str, steps, start| spec(text).build(&diffusion(), steps, start);
+        for text in ["ddim", "ddim:offset=1", "ddpm", "euler", "euler-ancestral", "heun"] {
+            let refused = build(text, 1, StartAt::Noise).unwrap_err();
+            assert!(matches!(refused, SolverError::StartsInImage { .. }) && refused.is_bad_input(), "{text}");
+            let t = if text.contains("offset") { "timestep 1," } else { "timestep 0," };
+            let message = refused.to_string();
+            assert!(message.contains(t) && message.contains("spacing=trailing"), "{message}");
+            assert!(build(text, 1, StartAt::Strength(1.0)).is_ok() && build(text, 2, StartAt::Noise).is_ok());
+            assert!(spec(text).plan(&diffusion(), 1, StartAt::Noise).is_ok());
+        }
+        for text in ["ddim:spacing=trailing", "euler:spacing=trailing", "dpm-solver++2m", "unipc"] {
+            assert!(build(text, 1, StartAt::Noise).is_ok(), "{text}");
+        }
+        assert_eq!(cfg!(feature = "diffusers"), build("diffusers:lms", 1, StartAt::Noise).is_ok());
+        #[cfg(feature = "diffusers")]
+        assert!(matches!(
+            build("diffusers:ddim", 1, StartAt::Noise),
+            Err(SolverError::StartsInImage { t: 1.0, .. })
+        ));
+    }
+
+    /// The solvers are public functions too: whatever order they are given, they make a plan.
+    #[test]
+    fn orders_out_of_range_are_clamped() {
+        let path = spec("dpm-solver-3").grid().path(&diffusion(), 7).unwrap();
+        for (order, clamped) in [(0, 1), (4, 3), (usize::MAX, 3)] {
+            assert_eq!(dpm_solver(&path, order), dpm_solver(&path, clamped));
+            assert_eq!(dpm_solver_pp_single(&path, order), dpm_solver_pp_single(&path, clamped));
+            assert_eq!(dpm_solver_pp(&path, order, true), dpm_solver_pp(&path, clamped, true));
+            assert_eq!(dpm_solver_multistep(&path, order, true), dpm_solver_multistep(&path, clamped, true));
+            assert_eq!(unipc(&path, order, BhType::Bh1), unipc(&path, clamped, BhType::Bh1));
+        }
+        for short in [&path[..0], &path[..1]] {
+            assert!(dpm_solver(short, 3).evaluations().is_empty());
+            assert!(dpm_solver_pp(short, 3, true).evaluations().is_empty());
+            assert!(dpm_solver_pp_sde(short, true).evaluations().is_empty());
+            assert!(
+                unipc(short, 3, BhType::Bh2).evaluations().is_empty() && heun(short).evaluations().is_empty()
+            );
+            assert!(euler(short).evaluations().is_empty() && ddim(short, 0.0).evaluations().is_empty());
+        }
+    }
+
+    #[test]
     fn a_spec_made_by_hand_is_checked() {
         let bad = |method| SolverSpec::new(method).plan(&diffusion(), 5, StartAt::Noise).is_err();
         assert!(bad(Method::Ddim { eta: f64::NAN }) && bad(Method::Ddim { eta: 1.5 }));
         assert!(bad(Method::DpmSolverPp { order: 0 }) && bad(Method::UniPc { order: 4, bh: BhType::Bh2 }));
+        // Only orders that have no name are refused, and all of them.
+        for order in 0..6 {
+            for method in [
+                Method::DpmSolver { order },
+                Method::DpmSolverMultistep { order },
+                Method::DpmSolverPp { order },
+                Method::DpmSolverPpSingle { order },
+                Method::Adapter(AdapterName::DpmSolver { order }),
+                Method::Adapter(AdapterName::DpmSolverPp { order }),
+            ] {
+                let spec = SolverSpec::new(method);
+                let built = spec.build(&diffusion(), 5, StartAt::Noise);
+                if spec.name() == "(unnamed)" {
+                    assert!(matches!(spec.check(), Err(SolverError::InvalidValue { .. })), "{method:?}");
+                    assert!(matches!(built, Err(SolverError::InvalidValue { .. })), "{method:?}");
+                } else {
+                    assert_eq!(spec.to_string().parse::<SolverSpec>().unwrap(), spec);
+                }
+                assert_eq!(spec.name() == "(unnamed)", spec.check().is_err(), "{method:?}");
+            }
+        }
         let zero = SolverSpec { final_sigma: FinalSigma::Zero, ..spec("dpm-solver-2") };
         assert!(matches!(zero.check(), Err(SolverError::Refused { .. })));
     }

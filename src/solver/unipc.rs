@@ -20,9 +20,9 @@ pub enum BhType {
     Bh2,
 }
 
-/// UniPC of `order` 1–3.
+/// UniPC of `order` 1–3, clamped to that.
 pub fn unipc(path: &[Node], order: usize, bh: BhType) -> Plan {
-    let steps = path.len().saturating_sub(1);
+    let (steps, order) = (path.len().saturating_sub(1), order.clamp(1, 3));
     let order_at = |e: usize| order.min(steps - e).min(e + 1);
     Plan::one_call_per_step(path, |e| Update {
         correct: (e > 0).then(|| step_to(path, e, order_at(e - 1), bh, true)),
@@ -59,17 +59,15 @@ fn step_to(path: &[Node], to: usize, p: usize, bh: BhType, corrector: bool) -> C
     })
 }
 
-/// Solves `Σ_k r_k^i·ρ_k = i!·φ_{i+2}(hh)/B(h)`, i = 0 … n−1, the paper's `R_p(h)·a_p = φ_p(h)/B(h)`.
+/// Solves `Σ_k r_k^i·ρ_k = (i+1)!·φ_{i+2}(hh)/B(h)`, i = 0 … n−1, the paper's `R_p(h)·a_p = φ_p(h)/B(h)`.
 ///
 /// A single ρ is ½ instead, to which the exact solution tends as h → 0 (the paper's degenerate case).
 fn rho(step: &Exponential, b_h: f64, r: &[f64]) -> Vec<f64> {
-    let mut phi = step.phi_2();
     let mut factorial = 1.0;
     let rows = (0..r.len()).map(|i| {
-        let row = r.iter().map(|r| r.powi(i as i32)).chain([phi * factorial / b_h]).collect();
-        factorial *= (i + 2) as f64;
-        phi = phi / step.hh - 1.0 / factorial;
-        row
+        factorial *= (i + 1) as f64;
+        let right = step.phi(i + 2) * factorial / b_h;
+        r.iter().map(|r| r.powi(i as i32)).chain([right]).collect()
     });
     solve(rows.collect())
 }
@@ -100,6 +98,19 @@ mod tests {
         for (row, b) in [([0.0, 2.0, 1.0], 5.0), ([1.0, 1.0, 1.0], 3.0), ([1.0, -1.0, 2.0], 0.0)] {
             let sum: f64 = row.iter().zip(&x).map(|(a, x)| a * x).sum();
             assert!((sum - b).abs() < 1e-12, "{x:?}");
+        }
+    }
+
+    /// As h → 0 the right-hand sides tend to 1/(i+2): with r = (−1, 1) that gives ρ = (1/12, 5/12).
+    #[test]
+    fn the_shortest_steps_have_the_weights_of_adams_and_moulton() {
+        for hh in [-1e-3, -1e-6, -1e-9, -1e-12] {
+            let step = Exponential { ratio: 1.0, scale: 1.0, hh };
+            for b_h in [hh, step.phi_1()] {
+                let rho = rho(&step, b_h, &[-1.0, 1.0]);
+                let gap = (rho[0] - 1.0 / 12.0).abs().max((rho[1] - 5.0 / 12.0).abs());
+                assert!(gap < hh.abs() + 1e-15, "{hh}: {rho:?}");
+            }
         }
     }
 }

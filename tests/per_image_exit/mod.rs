@@ -2,7 +2,7 @@
 
 use offramp::exit::{Bounds, Exit, ExitError, Verdict, View};
 
-/// Leaves when the cosine of L_i and L_{i−1} exceeds `threshold`.
+/// Leaves when one minus the cosine of L_i and L_{i−1} is below `threshold`.
 #[derive(Clone, Copy)]
 pub struct Saturated {
     pub threshold: f64,
@@ -20,9 +20,11 @@ impl Exit for Saturated {
 
     fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
         let (a, b) = (view.hidden.flatten(1, 2), view.previous.flatten(1, 2));
-        let cosine = Vec::<f32>::try_from(tch::Tensor::f_cosine_similarity(&a, &b, 1, 1e-8)?)?;
-        let verdict = |score: f32| Verdict { leave: f64::from(score) > self.threshold, score };
-        Ok(Some(cosine.into_iter().map(verdict).collect()))
+        let cosine = tch::Tensor::f_cosine_similarity(&a, &b, 1, 1e-8)?;
+        let turned = Vec::<f32>::try_from(1.0 - cosine)?;
+        let verdict =
+            |uncertainty: f32| Verdict { leave: f64::from(uncertainty) < self.threshold, uncertainty };
+        Ok(Some(turned.into_iter().map(verdict).collect()))
     }
 
     fn share(&self) -> Box<dyn Exit> {

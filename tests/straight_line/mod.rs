@@ -1,11 +1,16 @@
-//! The plain network: a DiT written down straight, without exits, tails or a sampler.
+//! What the crate does, written down straight: a DiT without exits, tails or a sampler, and a sampling loop.
 //!
-//! It reads the weight file itself and shares no code with the crate's own DiT; `full` must equal it bit
+//! The DiT reads the weight file itself and shares no code with the crate's own; `full` must equal it bit
 //! for bit on the same batch.
+
+#![allow(dead_code, reason = "each test crate uses its own part")]
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use offramp::backbone::{Backbone, Input, State};
+use offramp::noise::{Draw, standard_normal};
+use offramp::solver::{History, Plan, Prediction, PredictionType, X0Clip, advance};
 use tch::{Kind, Tensor};
 
 pub struct Plain {
@@ -75,4 +80,80 @@ fn tanh_gelu(h: &Tensor) -> Tensor {
     let tanh = ((h.square() * (0.044715 * k) + k) * h).tanh();
     let half = h * 0.5;
     half.addcmul(&half, &tanh)
+}
+
+/// A straight sampling loop: a backbone's parts, [`Prediction::new`] and [`advance`], without a sampler.
+pub struct Loop<'a> {
+    pub backbone: Box<dyn Backbone>,
+    pub plan: Plan,
+    pub classes: Vec<i64>,
+    /// Image k is drawn from seed `seed + k`.
+    pub seed: u64,
+    pub prediction: PredictionType,
+    pub clip: X0Clip,
+    pub guided: Option<Guided>,
+    /// Blocks run at every evaluation, and what then stands in for the rest.
+    pub depth: usize,
+    pub stand_in: &'a dyn Fn(&Tensor) -> Tensor,
+}
+
+/// Classifier-free guidance on the first `channels`.
+#[derive(Clone, Copy)]
+pub struct Guided {
+    pub scale: f64,
+    pub channels: i64,
+    /// The class that stands for "no label".
+    pub null: i64,
+}
+
+impl Loop<'_> {
+    /// The state before the first block; conditional and unconditional rows alternate where guided.
+    pub fn begin(&self, x: &Tensor, t: f64) -> State {
+        let classes: Vec<i64> = match self.guided {
+            Some(guided) => self.classes.iter().flat_map(|&class| [class, guided.null]).collect(),
+            None => self.classes.clone(),
+        };
+        let x = x.repeat_interleave_self_int(classes.len() as i64 / x.size()[0], 0, None);
+        let t = Tensor::full([classes.len() as i64], t, (Kind::Float, tch::Device::Cpu));
+        self.backbone.begin(&Input { x: &x, t: &t, class: &Tensor::from_slice(&classes) }).unwrap()
+    }
+
+    /// The network's output, guided, `[B, C or 2C, H, W]`.
+    fn output(&self, x: &Tensor, t: f64) -> Tensor {
+        let mut state = self.begin(x, t);
+        for i in 0..self.depth {
+            self.backbone.block(i, &mut state).unwrap();
+        }
+        if self.depth < self.backbone.depth() {
+            state.hidden = (self.stand_in)(&state.hidden);
+        }
+        let out = self.backbone.finish(self.depth, state).unwrap();
+        let Some(Guided { scale, channels, .. }) = self.guided else { return out };
+        let (c, u) = (out.slice(0, 0, None, 2), out.slice(0, 1, None, 2));
+        let split = |part: &Tensor| part.slice(1, 0, channels, 1);
+        let guided = split(&u) + (split(&c) - split(&u)) * scale;
+        Tensor::cat(&[guided, c.slice(1, channels, None, 1)], 1)
+    }
+
+    /// The images, `[B, C, H, W]`.
+    pub fn run(&self) -> Tensor {
+        let rows = self.classes.len();
+        let shape = self.backbone.shape();
+        let noise = |row: usize, draw| standard_normal(self.seed + row as u64, draw, shape.chw()).unwrap();
+        let mut histories: Vec<History> = (0..rows).map(|_| History::new()).collect();
+        let mut x = Tensor::stack(&(0..rows).map(|k| noise(k, Draw::Initial)).collect::<Vec<_>>(), 0);
+        for (e, evaluation) in self.plan.evaluations().iter().enumerate() {
+            let node = evaluation.node;
+            let out = self.output(&x, node.t);
+            let parts = out.split(shape.channels, 1);
+            let variance = parts.get(1).map(Tensor::shallow_clone);
+            let nodes = vec![node; rows];
+            let prediction =
+                Prediction::new(&x, &parts[0], variance, &nodes, self.prediction, self.clip, (-1.0, 1.0));
+            let mut histories: Vec<&mut History> = histories.iter_mut().collect();
+            let z = |row: usize| Ok(noise(row, Draw::Evaluation(e)));
+            x = advance(&self.plan, &vec![e; rows], &x, &prediction.unwrap(), &mut histories, z).unwrap().x;
+        }
+        x
+    }
 }

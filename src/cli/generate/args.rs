@@ -27,9 +27,9 @@ pub struct Args {
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub steps: usize,
 
-    /// The solver and its options, NAME[:KEY=VALUE,…]: ddim, ddpm, dpm-solver-2, dpm-solver-3,
-    /// dpm-solver++1, dpm-solver++2m, dpm-solver++3m, dpm-solver++2m-sde, euler, euler-ancestral, heun,
-    /// unipc, diffusers:NAME.
+    /// The solver and its options, NAME[:KEY=VALUE,…]: ddim, ddpm, dpm-solver-2, dpm-solver-3, dpm-solver-2m,
+    /// dpm-solver-3m, dpm-solver++1, dpm-solver++2m, dpm-solver++3m, dpm-solver++2s, dpm-solver++3s,
+    /// dpm-solver++2m-sde, euler, euler-ancestral, heun, unipc, diffusers:NAME.
     #[arg(long, default_value = "dpm-solver++2m", value_name = "SPEC")]
     pub solver: String,
 
@@ -109,7 +109,7 @@ pub struct Args {
     #[arg(long, value_name = "K")]
     pub preview_every: Option<usize>,
 
-    /// Write depths and scores of every image and evaluation.
+    /// Write depths and uncertainties of every image and evaluation.
     #[arg(long, value_name = "FILE.json")]
     pub trace: Option<PathBuf>,
 

@@ -11,8 +11,8 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use offramp::output::{
-    ImageParameters, OutputError, OutputFolder, Parameters, Pixels, RunParameters, read_png, write_npz,
-    write_png, write_sheet,
+    ImageParameters, OutputError, OutputFolder, Parameters, Pixels, RunParameters, read_parameters, read_png,
+    write_npz, write_png, write_sheet,
 };
 use offramp::{Event, Request, Sample, Sampler};
 
@@ -46,6 +46,11 @@ impl Run {
         let mut progress =
             Progress::new((left * evaluations.len()) as u64, self.args.quiet || self.args.json);
         let mut trace = self.args.trace.as_ref().map(|_| Trace::new(self.parameters.clone(), &evaluations));
+        if let Some(trace) = &mut trace {
+            for &k in &self.request.done {
+                trace.keep(read_parameters(&self.folder.image(k))?.image);
+            }
+        }
         let mut preview = match self.args.preview_every {
             Some(every) => {
                 let folder = self.args.out.join("preview");
@@ -155,6 +160,8 @@ impl Run {
                 "predicted_speedup": 1.0 / share, "out": self.args.out,
             });
             say!("{line}")?;
+        } else if totals.images == 0 && !self.args.quiet {
+            say!("all {} images were in {} already", self.request.done.len(), self.args.out.display())?;
         } else if !self.args.quiet {
             say!(
                 "{} images in {:.1} s ({:.2} images/s) in {}",
@@ -163,14 +170,12 @@ impl Run {
                 totals.images as f64 / totals.seconds,
                 self.args.out.display()
             )?;
-            if totals.images > 0 {
-                say!(
-                    "ran {:.0} % of block cost (mean depth {:.1} of {depth}): predicted {:.2}×",
-                    100.0 * share,
-                    totals.mean_depth(),
-                    1.0 / share
-                )?;
-            }
+            say!(
+                "ran {:.0} % of block cost (mean depth {:.1} of {depth}): predicted {:.2}×",
+                100.0 * share,
+                totals.mean_depth(),
+                1.0 / share
+            )?;
         }
         Ok(())
     }

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use offramp::digest::sha256_of;
 use offramp::exit::ExitSpec;
 use offramp::output::{
-    Existing, OutputError, OutputFolder, RunParameters, check_writable, read_image, read_noise,
+    Existing, OutputError, OutputFolder, RunParameters, check_writable, is_image_name, read_image, read_noise,
 };
 use offramp::solver::SolverSpec;
 use offramp::{Guidance, GuidedChannels, Model, Request, Sampler};
-use sha2::{Digest, Sha256};
 use tch::{Device, Kind};
 
 use super::Run;
@@ -19,6 +19,8 @@ use crate::cli::{Failure, classes, places};
 const MAX_THREADS: usize = 1024;
 /// Each image costs some bytes of memory before the first is drawn.
 const MAX_IMAGES: usize = 10_000_000;
+/// A contact sheet is one picture in memory.
+const MAX_ON_GRID: usize = 10_000;
 
 impl Run {
     /// Turns arguments into a sampler, a request and an open folder; nothing is written if one is wrong.
@@ -63,10 +65,15 @@ impl Run {
         if channels != 1 && channels != 3 {
             return Err(OutputError::Channels { channels }.into());
         }
-        let parameters = parameters(&args, &sampler, &request, &exit)?;
-
         for file in [&args.grid, &args.npz, &args.trace].into_iter().flatten() {
             check_target(file, &args.out)?;
+        }
+        if args.grid.is_some() && request.len() > MAX_ON_GRID {
+            return Err(Failure::option(
+                "--grid",
+                request.len(),
+                format!("at most {MAX_ON_GRID} images fit on one"),
+            ));
         }
         let existing = match (args.resume, args.overwrite) {
             (true, _) => Existing::Resume,
@@ -74,6 +81,14 @@ impl Run {
             _ => Existing::Refuse,
         };
         let folder = OutputFolder::open(&args.out, existing)?;
+        // The micro-batch chosen for another count would give other bytes: a resumed run keeps its first one.
+        if existing == Existing::Resume
+            && args.batch.is_none()
+            && let Some(first) = folder.first(request.len())?
+        {
+            sampler = sampler.with_batch(first.run.batch);
+        }
+        let parameters = parameters(&args, &sampler, &request, &solver, &exit)?;
         let mut run = Self { args, sampler, request, folder, parameters };
         if existing == Existing::Resume {
             run.request.done = run.folder.finished(run.request.len(), &run.parameters)?;
@@ -84,15 +99,25 @@ impl Run {
 
 /// Checks that a file can be written when the images are done; `out` itself is checked, and made, later.
 fn check_target(file: &Path, out: &Path) -> Result<(), OutputError> {
-    if file.is_dir() || file.file_name().is_none() {
-        let source = std::io::ErrorKind::IsADirectory.into();
-        return Err(OutputError::NotWritable { folder: file.to_owned(), source });
+    let refuse = |kind: std::io::ErrorKind| {
+        Err(OutputError::NotWritable { folder: file.to_owned(), source: kind.into() })
+    };
+    match file.symlink_metadata() {
+        Ok(found) if found.is_dir() => return refuse(std::io::ErrorKind::IsADirectory),
+        // A device, a pipe or a link would be replaced by the rename, not written to.
+        Ok(found) if !found.is_file() => return refuse(std::io::ErrorKind::Unsupported),
+        _ => {}
     }
-    match file.parent() {
-        Some(parent) if parent == out => Ok(()),
-        Some(parent) if !parent.as_os_str().is_empty() => check_writable(parent),
-        _ => check_writable(Path::new(".")),
+    let Some(name) = file.file_name() else { return refuse(std::io::ErrorKind::IsADirectory) };
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute(file).parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
+    if folder != absolute(out) {
+        return check_writable(&folder);
     }
+    if is_image_name(&name.to_string_lossy()) {
+        return refuse(std::io::ErrorKind::AlreadyExists); // it would take an image's place
+    }
+    Ok(())
 }
 
 fn guidance(args: &Args) -> Result<Guidance, Failure> {
@@ -144,14 +169,15 @@ fn request(args: &Args, model: &Model) -> Result<Request, Failure> {
 /// What tells one input file from another, wherever it lies.
 fn sha256(file: &Option<PathBuf>) -> Result<Option<String>, Failure> {
     let Some(file) = file else { return Ok(None) };
-    let bytes = std::fs::read(file).map_err(|source| OutputError::Io { file: file.clone(), source })?;
-    Ok(Some(Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()))
+    let digest = sha256_of(file).map_err(|source| OutputError::Io { file: file.clone(), source })?;
+    Ok(Some(digest))
 }
 
 fn parameters(
     args: &Args,
     sampler: &Sampler,
     request: &Request,
+    solver: &SolverSpec,
     exit: &ExitSpec,
 ) -> Result<RunParameters, Failure> {
     let model = sampler.model();
@@ -164,7 +190,7 @@ fn parameters(
         version: env!("CARGO_PKG_VERSION").into(),
         weights: args.weights.clone(),
         weights_sha256: model.sha256.clone(),
-        solver: args.solver.clone(),
+        solver: solver.to_string(),
         steps: args.steps,
         exit: exit.to_string(),
         bounds: bounds.map(|b| [b.min, b.max]).collect(),
