@@ -56,7 +56,7 @@ impl Error {
             | Error::NotFinite { .. }
             | Error::Thread(_)
             | Error::Model(ModelError::Checkpoint(CheckpointError::Torch(_)))
-            | Error::Exit(ExitError::Torch(_) | ExitError::Verdicts { .. })
+            | Error::Exit(ExitError::Torch(_) | ExitError::Verdicts { .. } | ExitError::Policy { .. })
             | Error::Output(OutputError::Torch(_)) => false,
             Error::Solver(error) => error.is_bad_input(),
             Error::Output(OutputError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,

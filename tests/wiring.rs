@@ -709,7 +709,7 @@ fn a_panic_in_a_policy_ends_the_run() {
     let _alone = alone();
     let (policy, begun) = counting(Some(20));
     let mut observer = |_: &Event| ControlFlow::Continue(());
-    panic_of(policy, &mut observer);
+    assert_eq!(panic_of(policy, &mut observer), "the policy is at a loss");
     let after = begun.load(Ordering::SeqCst) - 21;
     assert!(after <= FEW, "{after} evaluations began after the panic");
 }

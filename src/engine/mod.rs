@@ -115,6 +115,7 @@ pub(crate) fn run<W: Send>(
     let mut failure = None;
     thread::scope(|scope| {
         let _observer_panics = StopOnPanic(&stop);
+        let mut running = vec![];
         for worker in workers {
             let (sender, next, stop, work) = (sender.clone(), &next, &stop, &work);
             let drawn = move || {
@@ -132,10 +133,13 @@ pub(crate) fn run<W: Send>(
                     }
                 }
             };
-            if let Err(error) = thread::Builder::new().spawn_scoped(scope, drawn) {
-                stop.store(true, Ordering::Relaxed);
-                failure = Some(Error::Thread(error));
-                break;
+            match thread::Builder::new().spawn_scoped(scope, drawn) {
+                Ok(handle) => running.push(handle),
+                Err(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    failure = Some(Error::Thread(error));
+                    break;
+                }
             }
         }
         drop(sender);
@@ -152,6 +156,12 @@ pub(crate) fn run<W: Send>(
                     let _ = observer.observe(&event);
                 }
                 Message::Event(_) => {}
+            }
+        }
+        for handle in running {
+            // A policy's own panic goes on in the caller, with its own words.
+            if let Err(panic) = handle.join() {
+                std::panic::resume_unwind(panic);
             }
         }
     });

@@ -34,9 +34,15 @@ impl ThreadSetting {
 
 impl Drop for ThreadSetting {
     fn drop(&mut self) {
+        tch::set_num_threads(self.own);
         let mut runs = runs();
         runs.0 -= 1;
-        // While another run goes on, the default is still its; this thread's own number is given back.
-        tch::set_num_threads(if runs.0 == 0 { runs.1 } else { self.own });
+        if runs.0 == 0 && runs.1 != self.own {
+            // Only another thread can set the default and leave this thread's number alone; where none can be
+            // had, the default stays this thread's.
+            let default = runs.1;
+            let set = std::thread::Builder::new().spawn(move || tch::set_num_threads(default));
+            let _ = set.map(std::thread::JoinHandle::join);
+        }
     }
 }
