@@ -22,9 +22,10 @@ use tch::{Device, Tensor};
 
 use super::diffusion::{BetaSchedule, Diffusion, Node};
 use super::lockstep::{Lockstep, LockstepRun};
+use super::method::{AdapterName, Method};
 use super::plan::Evaluation;
 use super::prediction::Prediction;
-use super::spec::{AdapterName, Method, SolverSpec};
+use super::spec::SolverSpec;
 use super::{SolverError, expect};
 
 /// Makes an adapter for `steps` steps.

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use super::SolverError;
 use super::ddpm::Variance;
 use super::grid::{FinalSigma, Spacing};
-use super::spec::{AdapterName, Method, SolverSpec};
+use super::method::{AdapterName, Method};
+use super::spec::SolverSpec;
 use super::unipc::BhType;
 
 // Each name with the method it means, options at their defaults.

@@ -29,6 +29,7 @@ mod grammar;
 pub mod grid;
 pub mod heun;
 mod lockstep;
+mod method;
 pub mod plan;
 mod prediction;
 mod spec;
@@ -42,9 +43,10 @@ pub use diffusion::{BetaSchedule, Diffusion, MAX_TIMESTEPS, Node};
 pub use error::SolverError;
 pub use grid::{Convention, FinalSigma, Grid, Spacing};
 pub use lockstep::{Lockstep, LockstepRun};
+pub use method::{AdapterName, Method};
 pub use plan::{Combination, Evaluation, Noise, Plan, Term, Update, Value};
 pub use prediction::{Prediction, PredictionType, X0Clip};
-pub use spec::{AdapterName, Method, Solver, SolverSpec, StartAt};
+pub use spec::{Solver, SolverSpec, StartAt};
 pub use unipc::BhType;
 
 /// Checks that a tensor is f32 of the given shape.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SolverError;
 use super::ddim::ddim;
-use super::ddpm::{Variance, ddpm};
+use super::ddpm::ddpm;
 use super::diffusion::{Diffusion, Node};
 use super::dpm_solver::{dpm_solver, dpm_solver_pp_single};
 use super::dpm_solver_pp::{dpm_solver_multistep, dpm_solver_pp, dpm_solver_pp_sde};
@@ -12,87 +12,9 @@ use super::euler::{euler, euler_ancestral};
 use super::grid::{Convention, FinalSigma, Grid, Spacing};
 use super::heun::heun;
 use super::lockstep::Lockstep;
+use super::method::{AdapterName, Method};
 use super::plan::{Evaluation, Plan};
-use super::unipc::{BhType, unipc};
-
-/// Which algorithm, with the options that are its own.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Method {
-    /// `ddim`
-    Ddim {
-        /// Stochasticity, in [0, 1].
-        eta: f64,
-    },
-    /// `ddpm`
-    Ddpm {
-        /// The variance of a step.
-        variance: Variance,
-    },
-    /// `dpm-solver-2`, `dpm-solver-3`: single-step
-    DpmSolver {
-        /// 2 or 3.
-        order: usize,
-    },
-    /// `dpm-solver-2m`, `dpm-solver-3m`: multistep
-    DpmSolverMultistep {
-        /// 2 or 3.
-        order: usize,
-    },
-    /// `dpm-solver++1`, `dpm-solver++2m`, `dpm-solver++3m`: multistep
-    DpmSolverPp {
-        /// 1 to 3.
-        order: usize,
-    },
-    /// `dpm-solver++2s`, `dpm-solver++3s`: single-step
-    DpmSolverPpSingle {
-        /// 2 or 3.
-        order: usize,
-    },
-    /// `dpm-solver++2m-sde`
-    DpmSolverPpSde,
-    /// `euler`
-    Euler,
-    /// `euler-ancestral`
-    EulerAncestral,
-    /// `heun`
-    Heun,
-    /// `unipc`
-    UniPc {
-        /// 1 to 3.
-        order: usize,
-        /// Which B(h).
-        bh: BhType,
-    },
-    /// `diffusers:NAME`: a scheduler of the diffusers crate
-    Adapter(AdapterName),
-}
-
-/// The schedulers of the diffusers crate that can be run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdapterName {
-    /// `diffusers:ddim`
-    Ddim,
-    /// `diffusers:dpm-solver-2m`, `diffusers:dpm-solver-3m`
-    DpmSolver {
-        /// 2 or 3.
-        order: usize,
-    },
-    /// `diffusers:dpm-solver++1`, `diffusers:dpm-solver++2m`, `diffusers:dpm-solver++3m`
-    DpmSolverPp {
-        /// 1 to 3.
-        order: usize,
-    },
-    /// `diffusers:euler`
-    Euler,
-    /// `diffusers:heun`
-    Heun,
-    /// `diffusers:lms`
-    Lms,
-    /// `diffusers:pndm`
-    Pndm,
-    /// `diffusers:k-dpm-2`
-    KDpm2,
-}
+use super::unipc::unipc;
 
 // From noise, a run's first σ must be at least this: below it, x should be mostly image.
 const MIN_FIRST_SIGMA: f64 = 0.5;
@@ -330,6 +252,7 @@ impl StartAt {
 #[cfg(test)]
 mod tests {
     use super::super::diffusion::BetaSchedule;
+    use super::super::unipc::BhType;
     use super::*;
 
     fn diffusion() -> Diffusion {
