@@ -230,3 +230,13 @@ fn a_run_is_resumed_with_more_images_and_on_another_machine() {
     let again = Run::ok(&mut place.generate("--class all --count 12 --resume --out out"));
     assert!(again.stdout.contains("all 12 images were in out already"), "{again:?}");
 }
+
+/// Overwriting clears the folder: what is read from it must have been read by then.
+#[test]
+fn an_image_of_the_folder_itself_can_be_the_start_of_an_overwriting_run() {
+    let place = Workplace::new();
+    Run::ok(&mut place.generate("--class all --count 4 --out out"));
+    let options = "--class 1 --count 2 --init out/000003.png --strength 0.5 --overwrite --out out";
+    Run::ok(&mut place.generate(options));
+    assert_eq!(place.names("out"), ["000000.png", "000001.png"]);
+}

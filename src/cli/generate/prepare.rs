@@ -8,15 +8,13 @@ use offramp::output::{
     Existing, OutputError, OutputFolder, RunParameters, check_writable, is_image_name, read_image, read_noise,
 };
 use offramp::solver::SolverSpec;
-use offramp::{Guidance, GuidedChannels, Model, Request, Sampler};
+use offramp::{Guidance, GuidedChannels, MAX_THREADS, Model, Request, Sampler};
 use tch::{Device, Kind};
 
 use super::Run;
 use super::args::Args;
 use crate::cli::{Failure, classes, places};
 
-/// More threads than any machine has cores only stall.
-const MAX_THREADS: usize = 1024;
 /// Each image costs some bytes of memory before the first is drawn.
 const MAX_IMAGES: usize = 10_000_000;
 /// A contact sheet is one picture in memory.
@@ -80,6 +78,8 @@ impl Run {
             (_, true) => Existing::Overwrite,
             _ => Existing::Refuse,
         };
+        // Before the folder is cleared: the init image may lie in it.
+        let mut parameters = parameters(&args, &sampler, &request, &solver, &exit)?;
         let folder = OutputFolder::open(&args.out, existing)?;
         // The micro-batch chosen for another count would give other bytes: a resumed run keeps its first one.
         if existing == Existing::Resume
@@ -87,8 +87,8 @@ impl Run {
             && let Some(first) = folder.first(request.len())?
         {
             sampler = sampler.with_batch(first.run.batch);
+            parameters.batch = first.run.batch;
         }
-        let parameters = parameters(&args, &sampler, &request, &solver, &exit)?;
         let mut run = Self { args, sampler, request, folder, parameters };
         if existing == Existing::Resume {
             run.request.done = run.folder.finished(run.request.len(), &run.parameters)?;
