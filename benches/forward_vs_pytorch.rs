@@ -5,17 +5,17 @@
 //! timed, their outputs must agree. `OFFRAMP_PYTHON` names a Python that has `scripts/peers/requirements.txt`.
 
 mod measure {
+    pub mod peer;
     pub mod row;
     pub mod spread;
 }
 
 use std::error::Error;
-use std::io::{BufRead, BufReader, Write};
 use std::ops::Bound;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
+use measure::peer::Peer;
 use measure::row::Rows;
 use measure::spread::Spread;
 use offramp::Model;
@@ -29,57 +29,6 @@ const IMAGES_A_TURN: usize = 64;
 const AGREEMENT: f64 = 1e-5;
 
 const PEERS: [(&str, &str); 2] = [("plain", "plain PyTorch"), ("diffusers", "DiTTransformer2DModel")];
-
-/// The Python child.
-struct Peer {
-    child: Child,
-    orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    fn start(python: &str) -> Result<Self, Box<dyn Error>> {
-        let script = "scripts/peers/pytorch_forward.py";
-        let mut child = Command::new(python)
-            .args([script, "weights/fashion-dit"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| format!("OFFRAMP_PYTHON={python}: {e}"))?;
-        let orders = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().ok_or("the child has no stdout")?);
-        let mut peer = Self { child, orders, answers };
-        println!("against {}", peer.answer()?);
-        Ok(peer)
-    }
-
-    fn answer(&mut self) -> Result<String, Box<dyn Error>> {
-        let mut line = String::new();
-        match self.answers.read_line(&mut line)? {
-            0 => {
-                Err("the Python side ended early; is scripts/peers/requirements.txt installed there?".into())
-            }
-            _ => Ok(line.trim().to_owned()),
-        }
-    }
-
-    fn ask(&mut self, order: &str) -> Result<String, Box<dyn Error>> {
-        writeln!(self.orders.as_mut().ok_or("the child has no stdin")?, "{order}")?;
-        self.answer()
-    }
-
-    /// Seconds that it took for `n` forwards, by its own clock.
-    fn time(&mut self, peer: &str, n: usize) -> Result<f64, Box<dyn Error>> {
-        Ok(self.ask(&format!("time {peer} {n}"))?.parse()?)
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.orders.take()); // it ends at the end of its orders
-        let _ = self.child.wait();
-    }
-}
 
 /// x_t, times and classes of a batch.
 struct Batch {
@@ -118,14 +67,6 @@ impl Batch {
     }
 }
 
-/// The largest difference between our output and a peer's, as a share of the largest output.
-fn disagreement(ours: &Tensor, file: &Path) -> Result<f64, Box<dyn Error>> {
-    let theirs = Tensor::read_safetensors(file)?;
-    let (_, theirs) = theirs.iter().find(|(name, _)| name == "out").ok_or("the peer wrote no output")?;
-    let largest = theirs.abs().max().double_value(&[]);
-    Ok((ours - theirs).abs().max().double_value(&[]) / largest)
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let Ok(python) = std::env::var("OFFRAMP_PYTHON") else {
         println!(
@@ -138,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tch::set_num_threads(1);
     let model = Model::open("weights/fashion-dit")?;
     let backbone = &*model.backbone;
-    let mut peer = Peer::start(&python)?;
+    let mut peer = Peer::start(&python, "pytorch_forward.py", &["weights/fashion-dit"])?;
     let folder = tempfile::tempdir()?;
     let (input, output) = (folder.path().join("input.safetensors"), folder.path().join("output.safetensors"));
 
@@ -148,8 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         peer.ask(&format!("input {}", input.display()))?;
         let ours = batch.forward(backbone)?;
         for (name, title) in PEERS {
-            peer.ask(&format!("output {name} {}", output.display()))?;
-            let difference = disagreement(&ours, &output)?;
+            let difference = peer.disagreement(name, &ours, &output)?;
             assert!(
                 difference <= AGREEMENT,
                 "batch {size}: ours and {title} differ by {difference:e} of max"

@@ -3,10 +3,17 @@
 use tch::TchError;
 
 use crate::backbone::{CheckpointError, ModelError};
+#[cfg(feature = "evaluate")]
+use crate::data::DataError;
+#[cfg(feature = "evaluate")]
+use crate::evaluate::EvaluateError;
 use crate::exit::{ExitError, ExitSpecError, ScheduleError};
 use crate::output::OutputError;
 use crate::sampler::RequestError;
 use crate::solver::SolverError;
+use crate::tail::TailSpecError;
+#[cfg(feature = "train")]
+use crate::train::TrainError;
 
 /// Anything that can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +28,9 @@ pub enum Error {
     /// An exit cannot be made from what was typed.
     #[error(transparent)]
     ExitSpec(#[from] ExitSpecError),
+    /// A tail cannot be made from what was typed.
+    #[error(transparent)]
+    TailSpec(#[from] TailSpecError),
     /// A schedule is refused.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
@@ -33,6 +43,18 @@ pub enum Error {
     /// Files cannot be written or read.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// Sets of images cannot be read or compared.
+    #[cfg(feature = "evaluate")]
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// A data set is refused.
+    #[cfg(feature = "evaluate")]
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A training run does not start, or ends early.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// An image left the finite numbers on its way.
     #[error("image {image} is not finite: the network or the guidance scale drove it out of range")]
     NotFinite {
@@ -59,6 +81,12 @@ impl Error {
             | Error::Exit(ExitError::Torch(_) | ExitError::Verdicts { .. } | ExitError::Policy { .. })
             | Error::Output(OutputError::Torch(_)) => false,
             Error::Solver(error) => error.is_bad_input(),
+            #[cfg(feature = "evaluate")]
+            Error::Evaluate(error) => error.is_bad_input(),
+            #[cfg(feature = "evaluate")]
+            Error::Data(error) => error.is_bad_input(),
+            #[cfg(feature = "train")]
+            Error::Train(error) => error.is_bad_input(),
             Error::Output(OutputError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
             _ => true,
         }

@@ -37,17 +37,30 @@
 //! call that input can make fail returns an [`Error`].
 
 pub mod backbone;
+#[cfg(feature = "bench")]
+pub mod bench;
+#[cfg(feature = "evaluate")]
+mod cache;
+#[cfg(feature = "evaluate")]
+pub mod data;
 pub mod digest;
 mod engine;
 mod error;
+#[cfg(feature = "evaluate")]
+pub mod evaluate;
 pub mod exit;
+#[cfg(feature = "evaluate")]
+pub mod extract;
 mod guidance;
 pub mod noise;
 mod observer;
 pub mod output;
+mod row_memory;
 mod sampler;
 pub mod solver;
 pub mod tail;
+#[cfg(feature = "train")]
+pub mod train;
 
 pub use backbone::Model;
 pub use engine::{BatchLayout, MAX_THREADS};
@@ -57,4 +70,5 @@ pub use observer::{Evaluated, Event, Observer, Sample};
 /// The libtorch bindings whose tensors this crate takes and gives.
 pub use tch;
 
+pub use row_memory::RowMemory;
 pub use sampler::{InitImage, Outcome, Request, RequestError, Sampler};

@@ -5,7 +5,7 @@
 //! batch, on any worker and device, and no global generator is touched.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use tch::{TchError, Tensor};
 
@@ -30,6 +30,18 @@ pub fn standard_normal(seed: u64, draw: Draw, chw: [i64; 3]) -> Result<Tensor, T
     Tensor::f_from_slice(&values)?.f_view(chw)
 }
 
+/// The stream that a class is drawn from; no evaluation comes near it.
+const CLASS_STREAM: u64 = u64::MAX;
+
+/// A class in 0 … `classes` − 1, uniform, drawn from an image's own seed apart from its noise.
+///
+/// It is ⌊u·classes / 2⁶⁴⌋ of the stream's first 64-bit number u.
+pub fn uniform_class(seed: u64, classes: u64) -> u64 {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(CLASS_STREAM);
+    ((u128::from(rng.next_u64()) * u128::from(classes)) >> 64) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +56,18 @@ mod tests {
         assert_ne!(draw(7, Draw::Evaluation(3)), draw(7, Draw::Evaluation(4)));
         assert_ne!(draw(7, Draw::Evaluation(0)), draw(7, Draw::Initial));
         assert_ne!(draw(7, Draw::Initial), draw(8, Draw::Initial));
+    }
+
+    #[test]
+    fn classes_are_drawn_uniformly_and_by_seed_alone() {
+        let mut counts = [0; 10];
+        for seed in 0..10_000 {
+            assert_eq!(uniform_class(seed, 10), uniform_class(seed, 10));
+            counts[uniform_class(seed, 10) as usize] += 1;
+        }
+        // Five standard deviations of a binomial count of 10,000 at 1/10.
+        assert!(counts.iter().all(|&n: &i32| (n - 1000).abs() < 150), "{counts:?}");
+        assert_eq!(uniform_class(7, 1), 0);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Sample {
     pub cost: f64,
     /// Block cost at full depth, in the same unit.
     pub full_cost: f64,
+    /// Bytes that the tail remembered of it at the end.
+    pub tail_bytes: usize,
 }
 
 impl Evaluated {

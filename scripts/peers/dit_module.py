@@ -118,7 +118,9 @@ class DiT(nn.Module):
         c = self.t_embedder(t) + self.y_embedder(y)
         for block in self.blocks:
             x = block(x, c)
-        x = self.final_layer(x, c)  # [B, T, p·p·C]
+        return self.unpatchify(self.final_layer(x, c))
+
+    def unpatchify(self, x):  # [B, T, p·p·C]
         x = x.reshape(len(x), self.side, self.side, self.p, self.p, self.channels)
         x = torch.einsum("nhwpqc->nchpwq", x)
         return x.reshape(len(x), self.channels, self.side * self.p, self.side * self.p)

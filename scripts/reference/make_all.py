@@ -5,8 +5,11 @@ import warnings
 import diffusers
 import torch
 
+import adamw
 import dit_hf
 import dit_meta
+import extractors
+import metrics
 import noise_schedules
 import time_grids
 import trajectories
@@ -18,7 +21,8 @@ def main():
     # What is asked for is deprecated or adjusted on purpose here, and each case says so.
     warnings.simplefilter("ignore", FutureWarning)
     diffusers.logging.set_verbosity_error()
-    for script in (noise_schedules, time_grids, trajectories, dit_meta, dit_hf):
+    scripts = (noise_schedules, time_grids, trajectories, dit_meta, dit_hf, metrics, adamw, extractors)
+    for script in scripts:
         script.main()
 
 

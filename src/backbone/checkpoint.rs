@@ -193,6 +193,11 @@ impl Checkpoint {
         tensors.into_iter().map(|(name, t)| (name, (t.shape.clone(), format!("{:?}", t.dtype)))).collect()
     }
 
+    /// A string that the header carries beside the tensors.
+    pub fn fact(&self, name: &str) -> Option<&str> {
+        self.metadata.metadata().as_ref()?.get(name).map(String::as_str)
+    }
+
     /// Compares names, shapes and dtypes with what `expected_by` calls for; all differences in one error.
     pub fn expect(
         &self,

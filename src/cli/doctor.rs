@@ -24,7 +24,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let cuda_beside = folder.is_some_and(|f| f.join("libtorch_cuda.so").is_file());
     let facts = serde_json::json!({
         "offramp": env!("CARGO_PKG_VERSION"),
-        "libtorch": folder.and_then(version),
+        "libtorch": folder.and_then(offramp::bench::libtorch_version),
         "libtorch_folder": folder,
         "cpu_features": cpu_features(),
         "threads": tch::get_num_threads(),
@@ -82,17 +82,6 @@ fn loaded_libraries() -> Vec<PathBuf> {
         .collect();
     files.dedup();
     files
-}
-
-/// A libtorch folder's version: its `build-version` file, or pip's `version.py`.
-fn version(lib: &Path) -> Option<String> {
-    let root = lib.parent()?;
-    if let Ok(version) = std::fs::read_to_string(root.join("build-version")) {
-        return Some(version.trim().to_owned());
-    }
-    let python = std::fs::read_to_string(root.join("version.py")).ok()?;
-    let line = python.lines().find(|l| l.starts_with("__version__"))?;
-    Some(line.split(['\'', '"']).nth(1)?.to_owned())
 }
 
 fn cpu_features() -> Vec<&'static str> {

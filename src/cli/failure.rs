@@ -5,9 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use offramp::backbone::ModelError;
+use offramp::bench::{BenchError, PlanError};
+use offramp::data::DataError;
+use offramp::evaluate::EvaluateError;
 use offramp::exit::{ExitSpecError, ScheduleError};
 use offramp::output::OutputError;
 use offramp::solver::SolverError;
+use offramp::tail::TailSpecError;
+use offramp::train::TrainError;
 use offramp::{Error, RequestError};
 
 /// Why a subcommand did not finish.
@@ -31,16 +36,28 @@ pub enum Failure {
     /// Standard output is gone.
     #[error("standard output: {0}")]
     Stdout(std::io::Error),
+    /// The benchmark's word.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// Ctrl-C in a bench.
+    #[error("interrupted: {done} of {of} rounds of points are in {}, and the same command goes on from there", out.display())]
+    BenchInterrupted { done: usize, of: usize, out: PathBuf },
     /// Ctrl-C.
     #[error("interrupted: {finished} of {count} images are finished")]
     Interrupted { finished: usize, count: usize },
+    /// Ctrl-C in training.
+    #[error("interrupted behind step {step} of {steps}; --resume --out {} continues", folder.display())]
+    TrainingInterrupted { step: usize, steps: usize, folder: PathBuf },
 }
 
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Failure::Interrupted { .. } => 130,
+            Failure::Interrupted { .. }
+            | Failure::BenchInterrupted { .. }
+            | Failure::TrainingInterrupted { .. } => 130,
             Failure::Stdout(_) => 1,
+            Failure::Bench(error) if !error.is_bad_input() => 1,
             Failure::Library(error) if !error.is_bad_input() => 1,
             _ => 2,
         }
@@ -90,8 +107,18 @@ through_library!(
     ModelError,
     SolverError,
     ExitSpecError,
+    TailSpecError,
     ScheduleError,
     RequestError,
     OutputError,
+    DataError,
+    TrainError,
+    EvaluateError,
     tch::TchError
 );
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Failure::Bench(error.into())
+    }
+}

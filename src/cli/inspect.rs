@@ -128,7 +128,7 @@ fn picture(file: &Path, json: bool) -> Result<(), Failure> {
             say!("{name:<10} {file}{}", strength.unwrap_or_default())?;
         }
     }
-    say!("exit       {}", run.exit)?;
+    say!("exit       {}, tail {}", run.exit, run.tail)?;
     say!("depths     {}", image.depths.iter().map(usize::to_string).collect::<Vec<_>>().join(" "))?;
     say!("made by    offramp {}, {}, {}, batch {}", run.version, run.device, run.dtype, run.batch)?;
     say!("\nTo draw it again:\n  {command}")

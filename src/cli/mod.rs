@@ -2,18 +2,24 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
 
+mod bench;
 mod classes;
 mod completions;
 mod doctor;
+mod evaluate;
 mod failure;
+mod features;
 mod generate;
 mod inspect;
 mod interrupt;
 mod places;
 mod preview;
 mod progress;
+mod stats;
 mod stdout;
+mod target;
 mod trace;
+mod train;
 
 use std::process::ExitCode;
 
@@ -37,6 +43,14 @@ struct Cli {
 enum Command {
     /// Draw images.
     Generate(Box<generate::Args>),
+    /// Measure a plan's points: speed, depth, quality.
+    Bench(Box<bench::Args>),
+    /// Make weights.
+    Train(train::Args),
+    /// Say how far a set of images is from another.
+    Evaluate(Box<evaluate::Args>),
+    /// Write the mean and covariance of a set's features, or add up those of its shards.
+    Stats(stats::Args),
     /// Say what a weights folder, an exit schedule or a PNG is.
     Inspect(inspect::Args),
     /// Say which libtorch is linked and what it can do here.
@@ -50,6 +64,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let (json, result) = match cli.command {
         Command::Generate(args) => (args.json, generate::run(*args)),
+        Command::Bench(args) => (args.json, bench::run(*args)),
+        Command::Train(args) => (args.json(), train::run(args)),
+        Command::Evaluate(args) => (args.json, evaluate::run(*args)),
+        Command::Stats(args) => (args.json, stats::run(args)),
         Command::Inspect(args) => (args.json, inspect::run(args)),
         Command::Doctor(args) => (args.json, doctor::run(args)),
         Command::Completions(args) => (false, completions::run(args)),

@@ -31,7 +31,7 @@ pub fn schedules(weights: &Path) -> PathBuf {
 }
 
 /// The current folder, then the folders above the program's own file.
-fn roots() -> Vec<PathBuf> {
+pub fn roots() -> Vec<PathBuf> {
     let program = std::env::current_exe().unwrap_or_default();
     let above = program.ancestors().skip(1).filter(|a| a.join("weights").is_dir()).map(Path::to_owned);
     std::iter::once(PathBuf::from(".")).chain(above).collect()

@@ -13,7 +13,7 @@ use std::thread;
 
 use tch::Device;
 
-use self::threads::ThreadSetting;
+pub(crate) use self::threads::ThreadSetting;
 use crate::error::Error;
 use crate::observer::{Event, Observer};
 

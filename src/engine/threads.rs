@@ -14,7 +14,7 @@ fn runs() -> MutexGuard<'static, (usize, i32)> {
 }
 
 /// Holds a thread setting for as long as it lives.
-pub(super) struct ThreadSetting {
+pub(crate) struct ThreadSetting {
     own: i32,
 }
 

@@ -5,11 +5,13 @@
 //! It is shown the rows that are still undecided, several images at a time; the verdict on one image must
 //! not depend on the others, which is the policy's part of the bargain.
 
+mod change;
 mod fixed;
 mod full;
 mod schedule;
 mod spec;
 
+pub use change::{Change, ChangeError};
 pub use fixed::Fixed;
 pub use full::Full;
 pub use schedule::{Measured, Provenance, Schedule, ScheduleError, Segment};
@@ -17,12 +19,17 @@ pub use spec::{ExitSpec, ExitSpecError, schedule_names};
 
 use tch::{TchError, Tensor};
 
+use crate::backbone::ExitPoint;
+use crate::row_memory::RowMemory;
+
 /// What a policy may ask of the model it is to be used with.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ModelFacts<'a> {
     /// Blocks N of the backbone.
     pub depth: usize,
+    /// Where it may be left, by increasing depth; the last is N.
+    pub exits: &'a [ExitPoint],
     /// T, the training timesteps of its diffusion.
     pub timesteps: usize,
     /// SHA-256 of its weights, hex.
@@ -35,7 +42,8 @@ pub struct Bounds {
     /// Blocks that always run; below 1 is 1.
     pub min: usize,
     /// Blocks after which the image leaves whatever the policy says; below `min` is `min`, above N is N. Where
-    /// the backbone can't be left there, it is left at the next exit point.
+    /// the backbone can't be left there, it is left at the next exit point; where the tail is not ready for
+    /// the image ([`Tail::ready`](crate::tail::Tail::ready)), it runs to the end.
     pub max: usize,
 }
 
@@ -55,6 +63,8 @@ pub struct View<'a> {
     pub hidden: &'a Tensor,
     /// L_{i−1}, `[R, T, D]`.
     pub previous: &'a Tensor,
+    /// Gives L_0, the state before the first block, `[R, T, D]`.
+    pub embedded: &'a dyn Fn() -> Result<Tensor, TchError>,
     /// The timestep embedding, `[R, D]`.
     pub temb: &'a Tensor,
     /// Each row's real time t.
@@ -63,9 +73,25 @@ pub struct View<'a> {
     pub image: &'a [usize],
     /// What the policy remembers of each image of the batch; the two rows of a guided image share theirs.
     pub memory: &'a mut [Memory],
+    /// What the policy remembers of each row in tensors, one a row.
+    pub rows: &'a mut [&'a mut RowMemory],
     /// Works out g_i(L_i), the network's raw output if it were left here, `[R, C or 2C, H, W]`. It is not free,
     /// and not counted in the cost, which is of blocks.
     pub head: &'a dyn Fn() -> Result<Tensor, TchError>,
+}
+
+/// Where one image left, as its policy hears it.
+#[non_exhaustive]
+pub struct Departure<'a> {
+    /// Blocks run.
+    pub at: usize,
+    /// Blocks of the backbone, N.
+    pub depth: usize,
+    /// What the policy remembers of the image.
+    pub memory: &'a mut Memory,
+    /// What it remembers of the image's rows in tensors: the conditional one's, then, where guidance acts, the
+    /// unconditional one's.
+    pub rows: &'a mut [RowMemory],
 }
 
 /// A policy's word on one row.
@@ -91,6 +117,16 @@ pub enum ExitError {
         asked: usize,
         /// Blocks of the backbone.
         depth: usize,
+    },
+    /// The policy leaves where the backbone cannot be left.
+    #[error("exit {exit} leaves after block {asked}, and this backbone can be left early after {points:?}")]
+    NoExitPoint {
+        /// The policy.
+        exit: String,
+        /// The depth that it leaves at.
+        asked: usize,
+        /// The depths at which the backbone can be left before its end.
+        points: Vec<usize>,
     },
     /// The schedule does not fit the model.
     #[error(transparent)]
@@ -132,12 +168,20 @@ impl Exit for Box<dyn Exit> {
         (**self).bounds(t, depth)
     }
 
+    fn decides_at(&self, depth: usize) -> bool {
+        (**self).decides_at(depth)
+    }
+
     fn memory(&self) -> usize {
         (**self).memory()
     }
 
     fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
         (**self).judge(view)
+    }
+
+    fn left(&self, departure: &mut Departure) -> Result<(), ExitError> {
+        (**self).left(departure)
     }
 
     fn share(&self) -> Box<dyn Exit> {
@@ -158,6 +202,12 @@ pub trait Exit: Send {
     /// The depths between which an evaluation at time `t` may leave a backbone of `depth` blocks.
     fn bounds(&self, t: f64, depth: usize) -> Bounds;
 
+    /// Whether it may let images go after `depth` blocks, where that is inside its bounds; elsewhere it is not
+    /// asked.
+    fn decides_at(&self, _depth: usize) -> bool {
+        true
+    }
+
     /// How many numbers it remembers of each image.
     fn memory(&self) -> usize {
         0
@@ -167,6 +217,12 @@ pub trait Exit: Send {
     /// inside their bounds. `None`: the policy never looks, time decides.
     fn judge(&self, _view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
         Ok(None)
+    }
+
+    /// Hears where an image left, once an evaluation, so that what it remembers may follow what happened: its
+    /// word to leave is overruled where the image's other half must stay, or the tail is not ready.
+    fn left(&self, _departure: &mut Departure) -> Result<(), ExitError> {
+        Ok(())
     }
 
     /// The same policy for another thread.

@@ -1,10 +1,10 @@
-//! The grammar of `--exit`: `full`, `fixed:D`, `schedule:NAME-or-FILE`.
+//! The grammar of `--exit`: `full`, `fixed:D`, `schedule:NAME-or-FILE`, `change:THRESHOLD`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{Exit, Fixed, Full, Schedule, ScheduleError};
+use super::{Change, ChangeError, Exit, Fixed, Full, Schedule, ScheduleError};
 
 /// An exit policy, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum ExitSpec {
     Fixed(usize),
     /// A schedule by name (for the weights in use) or by file.
     Schedule(String),
+    /// Below a change of the first blocks' residual.
+    Change(Change),
 }
 
 /// Why an exit cannot be made from what was typed.
@@ -23,7 +25,9 @@ pub enum ExitSpec {
 #[non_exhaustive]
 pub enum ExitSpecError {
     /// No such policy.
-    #[error("unknown exit {got:?}: there are full, fixed:DEPTH and schedule:NAME (or a schedule's file)")]
+    #[error(
+        "unknown exit {got:?}: there are full, fixed:DEPTH, schedule:NAME (or a schedule's file) and change:THRESHOLD"
+    )]
     Unknown {
         /// What was typed.
         got: String,
@@ -33,6 +37,14 @@ pub enum ExitSpecError {
     Depth {
         /// What stood behind the colon.
         got: String,
+    },
+    /// `change:` with something that it cannot take.
+    #[error("exit change:{got}: {source}")]
+    Change {
+        /// What stood behind the colon.
+        got: String,
+        /// What is wrong with it.
+        source: ChangeError,
     },
     /// No schedule of that name for these weights.
     #[error("no schedule {name:?} in {}{}", folder.display(), offer(known))]
@@ -64,6 +76,10 @@ impl FromStr for ExitSpec {
                 _ => Err(ExitSpecError::Depth { got: depth.into() }),
             },
             Some(("schedule", name)) if !name.is_empty() => Ok(Self::Schedule(name.into())),
+            Some(("change", rest)) => match rest.parse() {
+                Ok(change) => Ok(Self::Change(change)),
+                Err(source) => Err(ExitSpecError::Change { got: rest.into(), source }),
+            },
             _ => Err(ExitSpecError::Unknown { got: s.into() }),
         }
     }
@@ -75,6 +91,7 @@ impl fmt::Display for ExitSpec {
             Self::Full => f.write_str("full"),
             Self::Fixed(depth) => write!(f, "fixed:{depth}"),
             Self::Schedule(name) => write!(f, "schedule:{name}"),
+            Self::Change(change) => f.write_str(&change.spec()),
         }
     }
 }
@@ -85,6 +102,7 @@ impl ExitSpec {
         match self {
             Self::Full => Ok(Box::new(Full)),
             Self::Fixed(depth) => Ok(Box::new(Fixed { depth: *depth })),
+            Self::Change(change) => Ok(Box::new(*change)),
             Self::Schedule(name) => Ok(Box::new(Schedule::read(&Self::find(name, schedules)?)?)),
         }
     }

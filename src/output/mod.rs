@@ -11,6 +11,8 @@ mod png;
 mod sheet;
 
 pub use atomic::write_atomically;
+#[cfg(feature = "evaluate")]
+pub(crate) use atomic::write_bytes;
 pub use folder::{Existing, OutputFolder, check_writable, is_image_name};
 pub use npz::{read_noise, write_npz};
 pub use parameters::{ImageParameters, Parameters, RunParameters};

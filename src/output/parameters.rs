@@ -17,7 +17,11 @@ pub struct RunParameters {
     pub steps: usize,
     /// The exit, as on the command line.
     pub exit: String,
-    /// The least and greatest depth that the exit allows at each evaluation.
+    /// What stands in for skipped blocks, as on the command line.
+    #[serde(default = "head")]
+    pub tail: String,
+    /// The least and greatest depth that the exit allows at each evaluation; where the tail is not ready for an
+    /// image, it goes deeper.
     pub bounds: Vec<[usize; 2]>,
     /// Guidance scale; 1 is none.
     pub guidance: f64,
@@ -56,6 +60,11 @@ pub struct RunParameters {
     pub classes: String,
     /// Images in the run.
     pub count: usize,
+}
+
+/// The tail of images that do not name theirs: there was no other.
+fn head() -> String {
+    "head".into()
 }
 
 /// What one image adds.
@@ -131,6 +140,9 @@ impl Parameters {
         add("--solver", &run.solver);
         add("--steps", &run.steps.to_string());
         add("--exit", &run.exit);
+        if run.tail != head() {
+            add("--tail", &run.tail);
+        }
         if run.guidance != 1.0 {
             add("--guidance", &run.guidance.to_string());
         }

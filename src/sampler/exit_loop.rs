@@ -3,18 +3,25 @@
 //! Rows that leave are separated from those that stay, finished by the tail and the backbone's output
 //! head, and put back in their places at the end. When all leave together nothing is copied; at full
 //! depth the loop adds not one operation to the plain network's.
+//!
+//! A tail that remembers has the last word: where it is not ready for one of an image's rows, the image goes
+//! on, whatever the policy and its bounds say, and so to the end.
 
 use tch::{TchError, Tensor};
 
 use crate::backbone::{Backbone, ExitPoint, Input, State, row_index};
-use crate::exit::{Bounds, Exit, ExitError, Memory, Verdict, View};
+use crate::exit::{Bounds, Departure, Exit, ExitError, Memory, Verdict, View};
+use crate::row_memory::RowMemory;
+use crate::sampler::lesson::{Lesson, depths_left, of_rows};
 use crate::tail::Tail;
 
 /// The parts that decide how one evaluation is run.
 pub(crate) struct Network {
     pub backbone: Box<dyn Backbone>,
     pub exit: Box<dyn Exit>,
-    pub tail: Box<dyn Tail>,
+    tail: Box<dyn Tail>,
+    /// Depths whose states the tail learns from; none if it remembers nothing.
+    learned_at: Vec<usize>,
 }
 
 /// The rows of one batch: whose they are and when they are.
@@ -25,6 +32,10 @@ pub(crate) struct Rows<'a> {
     pub t: &'a [f64],
     /// What the policy remembers of each image.
     pub memory: &'a mut [Memory],
+    /// What the policy remembers of each row.
+    pub seen: &'a mut [RowMemory],
+    /// What the tail remembers of each row.
+    pub learned: &'a mut [RowMemory],
 }
 
 /// How deep one image went.
@@ -40,9 +51,25 @@ struct Seen<'a> {
     depth: usize,
     state: &'a State,
     previous: &'a Tensor,
+    /// L_0 of all rows.
+    embedded: &'a Tensor,
 }
 
 impl Network {
+    /// Composes the parts for trajectories whose evaluations are at `times`.
+    pub fn new(
+        backbone: Box<dyn Backbone>,
+        exit: Box<dyn Exit>,
+        tail: Box<dyn Tail>,
+        times: impl Iterator<Item = f64>,
+    ) -> Self {
+        let learned_at = match tail.remembers() {
+            true => depths_left(&*exit, &*backbone, &times.collect::<Vec<_>>()),
+            false => vec![],
+        };
+        Self { backbone, exit, tail, learned_at }
+    }
+
     /// Runs one evaluation, as deep as the policy says for each image.
     ///
     /// Returns the output `[R, C or 2C, H, W]` in the order of `rows`, and per image where it left.
@@ -53,7 +80,9 @@ impl Network {
         let mut left = vec![Left { at: full, uncertainty: None }; rows.memory.len()];
         let mut live: Vec<usize> = (0..rows.image.len()).collect();
         let mut finished: Vec<(Vec<usize>, Tensor)> = vec![];
+        let mut lesson = Lesson::default();
         let mut state = self.backbone.begin(input)?;
+        let embedded = state.hidden.shallow_clone();
         let mut blocks = 0;
         for point in self.backbone.exit_points() {
             let mut previous = state.hidden.shallow_clone();
@@ -70,11 +99,17 @@ impl Network {
             let undecided: Vec<usize> = (0..live.len())
                 .filter(|&at| !leave[rows.image[live[at]]] && point.depth >= bounds[live[at]].min)
                 .collect();
-            if !undecided.is_empty() && point.depth < depth {
+            if !undecided.is_empty() && point.depth < depth && self.exit.decides_at(point.depth) {
                 let asked: Vec<usize> = undecided.iter().map(|&at| live[at]).collect();
-                let seen = Seen { depth: point.depth, state: &state, previous: &previous };
+                let seen =
+                    Seen { depth: point.depth, state: &state, previous: &previous, embedded: &embedded };
                 if let Some(verdicts) = self.judge(&seen, &undecided, &asked, &mut rows)? {
                     heed(&verdicts, asked.iter().map(|&row| rows.image[row]), &mut leave, &mut left);
+                }
+            }
+            if self.tail.remembers() && point.depth < depth {
+                for &row in &live {
+                    leave[rows.image[row]] &= self.tail.ready(point.depth, &rows.learned[row]);
                 }
             }
             let (gone, stay): (Vec<usize>, Vec<usize>) =
@@ -84,16 +119,42 @@ impl Network {
             }
             let rows_of = |places: &[usize]| places.iter().map(|&at| live[at]).collect::<Vec<_>>();
             if stay.is_empty() {
-                finished.push((rows_of(&gone), self.finish(point.depth, state)?));
+                if point.depth == depth {
+                    lesson.teach(&*self.tail, &live, &state.hidden, rows.learned)?;
+                }
+                let output = self.finish(point.depth, state, &live, rows.learned)?;
+                finished.push((live, output));
                 break;
             }
             if !gone.is_empty() {
-                finished.push((rows_of(&gone), self.finish(point.depth, state.select(&gone)?)?));
+                let gone_rows = rows_of(&gone);
+                let output = self.finish(point.depth, state.select(&gone)?, &gone_rows, rows.learned)?;
+                finished.push((gone_rows, output));
                 state = state.select(&stay)?;
                 live = rows_of(&stay);
             }
+            if self.learned_at.contains(&point.depth) {
+                lesson.pass(point.depth, &live, &state.hidden);
+            }
         }
+        self.tell_departures(&left, &mut rows)?;
         Ok((in_row_order(finished)?, left))
+    }
+
+    /// Tells the policy where each image left.
+    fn tell_departures(&self, left: &[Left], rows: &mut Rows) -> Result<(), ExitError> {
+        let mut start = 0;
+        for halves in rows.image.chunk_by(|a, b| a == b) {
+            let (k, end) = (halves[0], start + halves.len());
+            self.exit.left(&mut Departure {
+                at: left[k].at.depth,
+                depth: self.backbone.depth(),
+                memory: &mut rows.memory[k],
+                rows: &mut rows.seen[start..end],
+            })?;
+            start = end;
+        }
+        Ok(())
     }
 
     /// Asks the policy about the rows `asked`, which stand at the places `at` of the state.
@@ -110,17 +171,24 @@ impl Network {
             true => seen.previous.shallow_clone(),
             false => seen.previous.f_index_select(0, &row_index(at, seen.previous)?)?,
         };
+        let Rows { seen: of_policy, learned, memory, .. } = rows;
+        let embedded = || match asked.len() as i64 == seen.embedded.size()[0] {
+            true => Ok(seen.embedded.shallow_clone()),
+            false => seen.embedded.f_index_select(0, &row_index(asked, seen.embedded)?),
+        };
         let t: Vec<f64> = asked.iter().map(|&r| rows.t[r]).collect();
         let image: Vec<usize> = asked.iter().map(|&r| rows.image[r]).collect();
         let verdicts = self.exit.judge(&mut View {
             depth: seen.depth,
             hidden: &state.hidden,
             previous: &previous,
+            embedded: &embedded,
             temb: &state.temb,
             t: &t,
             image: &image,
-            memory: rows.memory,
-            head: &|| self.finish(seen.depth, state.share()),
+            memory,
+            rows: &mut of_rows(of_policy, asked),
+            head: &|| self.finish(seen.depth, state.share(), asked, learned),
         })?;
         match &verdicts {
             Some(v) if v.len() != asked.len() => {
@@ -130,10 +198,22 @@ impl Network {
         }
     }
 
-    /// The output of rows that leave after `depth` blocks.
-    fn finish(&self, depth: usize, mut state: State) -> Result<Tensor, TchError> {
+    /// The output of rows that leave after `depth` blocks; `learned` is what the tail remembers of all rows.
+    fn finish(
+        &self,
+        depth: usize,
+        mut state: State,
+        rows: &[usize],
+        learned: &[RowMemory],
+    ) -> Result<Tensor, TchError> {
         if depth < self.backbone.depth() {
-            state.hidden = self.tail.stand_in(depth, &state.hidden)?;
+            state.hidden = match self.tail.remembers() {
+                true => {
+                    let memory: Vec<&RowMemory> = rows.iter().map(|&row| &learned[row]).collect();
+                    self.tail.recall(depth, &state.hidden, &memory)?
+                }
+                false => self.tail.stand_in(depth, &state.hidden)?,
+            };
         }
         self.backbone.finish(depth, state)
     }
@@ -156,7 +236,7 @@ fn heed(verdicts: &[Verdict], images: impl Iterator<Item = usize>, leave: &mut [
 }
 
 /// Bounds as they are meant, whatever the policy says: 1 ≤ min ≤ max ≤ N.
-fn within(bounds: Bounds, depth: usize) -> Bounds {
+pub(crate) fn within(bounds: Bounds, depth: usize) -> Bounds {
     let min = bounds.min.clamp(1, depth);
     Bounds { min, max: bounds.max.clamp(min, depth) }
 }

@@ -10,6 +10,8 @@ use crate::guidance::Guidance;
 pub(crate) struct GuidedRows {
     /// The image of each row, as an index into the batch.
     pub image: Vec<usize>,
+    /// Each row's half: 0 conditional, 1 unconditional.
+    pub half: Vec<usize>,
     /// Each row's real time.
     pub t: Vec<f64>,
     class: Vec<i64>,
@@ -24,14 +26,17 @@ impl GuidedRows {
     ///
     /// `null` is the class that stands for "no label".
     pub fn new(slots: &[Slot], t: &[f64], guidance: &Guidance, null: i64) -> Self {
-        let mut rows = Self { image: vec![], t: vec![], class: vec![], first: vec![], guided: vec![] };
+        let mut rows =
+            Self { image: vec![], half: vec![], t: vec![], class: vec![], first: vec![], guided: vec![] };
         for (k, slot) in slots.iter().enumerate() {
             // Without a class both halves would be the same.
             let guided = slot.class.is_some() && guidance.acts_at(t[k]);
             rows.first.push(rows.image.len());
             rows.guided.push(guided);
-            for class in [slot.class.unwrap_or(null), null].into_iter().take(1 + usize::from(guided)) {
+            let halves = [slot.class.unwrap_or(null), null].into_iter().enumerate();
+            for (half, class) in halves.take(1 + usize::from(guided)) {
                 rows.image.push(k);
+                rows.half.push(half);
                 rows.t.push(t[k]);
                 rows.class.push(class);
             }

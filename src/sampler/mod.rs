@@ -11,6 +11,7 @@
 
 mod exit_loop;
 mod guided_rows;
+mod lesson;
 mod request;
 mod slot;
 mod start;
@@ -133,6 +134,11 @@ impl Sampler {
         &*self.exit
     }
 
+    /// What stands in for skipped blocks.
+    pub fn tail(&self) -> &dyn Tail {
+        &*self.tail
+    }
+
     /// The solver and its number of steps.
     pub fn solver(&self) -> (SolverSpec, usize) {
         (self.solver, self.steps)
@@ -151,6 +157,7 @@ impl Sampler {
         request::check_guidance(&self.guidance, &self.model)?;
         self.exit.check(&ModelFacts {
             depth: self.model.backbone.depth(),
+            exits: self.model.backbone.exit_points(),
             timesteps: self.model.diffusion.timesteps(),
             weights_sha256: &self.model.sha256,
         })?;
@@ -243,7 +250,8 @@ impl Sampler {
         let backbone = self.model.backbone.share();
         let first = solver.evaluations()[0].node;
         let start = Start::new(request, first, backbone.shape().chw(), self.model.device)?;
-        let network = Network { backbone, exit: self.exit.share(), tail: self.tail.share() };
+        let times = solver.evaluations().iter().map(|e| e.node.t);
+        let network = Network::new(backbone, self.exit.share(), self.tail.share(), times);
         let (guidance, config) = (self.guidance, self.model.config.clone());
         Ok(Worker { network, solver, guidance, config, start, device: self.model.device })
     }

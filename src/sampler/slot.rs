@@ -4,6 +4,7 @@ use tch::{TchError, Tensor};
 
 use crate::exit::Memory;
 use crate::observer::Sample;
+use crate::row_memory::RowMemory;
 use crate::sampler::exit_loop::Left;
 use crate::solver::History;
 
@@ -23,6 +24,10 @@ pub(crate) struct Slot {
     pub history: History,
     /// What the exit policy remembers.
     pub memory: Memory,
+    /// What the exit policy remembers of each guidance half in tensors.
+    pub seen: [RowMemory; 2],
+    /// What the tail remembers of each guidance half.
+    pub learned: [RowMemory; 2],
     depths: Vec<usize>,
     uncertainties: Vec<Option<f32>>,
     cost: f64,
@@ -39,6 +44,8 @@ impl Slot {
             evaluation: 0,
             history: History::default(),
             memory: vec![0.0; memory],
+            seen: Default::default(),
+            learned: Default::default(),
             depths: vec![],
             uncertainties: vec![],
             cost: 0.0,
@@ -67,6 +74,7 @@ impl Slot {
             uncertainties: self.uncertainties,
             cost: self.cost,
             full_cost: self.full_cost,
+            tail_bytes: self.learned.iter().map(RowMemory::bytes).sum(),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! One micro-batch from noise to images: evaluate, guide, predict, advance, tell.
 
+use std::mem::take;
+
 use tch::{Device, Tensor};
 
 use super::exit_loop::{Left, Network, Rows};
@@ -12,6 +14,7 @@ use crate::exit::Memory;
 use crate::guidance::Guidance;
 use crate::noise::{self, Draw};
 use crate::observer::{Evaluated, Event};
+use crate::row_memory::RowMemory;
 use crate::solver::{self, Evaluation, History, LockstepRun, Node, Plan, Prediction, Solver};
 
 /// All that a worker needs to run micro-batches; its own, since tensors are not shared between threads.
@@ -103,11 +106,24 @@ impl Worker {
     fn look(&self, x: &Tensor, rows: &GuidedRows, slots: &mut [Slot]) -> Result<(Tensor, Vec<Left>), Error> {
         let (t, class) = rows.conditions(self.device)?;
         let input = Input { x: &rows.spread(x)?, t: &t, class: &class };
-        let mut memory: Vec<Memory> = slots.iter_mut().map(|s| std::mem::take(&mut s.memory)).collect();
-        let rows_of = Rows { image: &rows.image, t: &rows.t, memory: &mut memory };
+        let mut memory: Vec<Memory> = slots.iter_mut().map(|s| take(&mut s.memory)).collect();
+        let halves = || rows.image.iter().zip(&rows.half);
+        let mut seen: Vec<RowMemory> = halves().map(|(&k, &h)| take(&mut slots[k].seen[h])).collect();
+        let mut learned: Vec<RowMemory> = halves().map(|(&k, &h)| take(&mut slots[k].learned[h])).collect();
+        let rows_of = Rows {
+            image: &rows.image,
+            t: &rows.t,
+            memory: &mut memory,
+            seen: &mut seen,
+            learned: &mut learned,
+        };
         let (output, left) = self.network.evaluate(&input, rows_of)?;
         for (slot, memory) in slots.iter_mut().zip(memory) {
             slot.memory = memory;
+        }
+        for (((&k, &half), seen), learned) in halves().zip(seen).zip(learned) {
+            slots[k].seen[half] = seen;
+            slots[k].learned[half] = learned;
         }
         Ok((rows.join(&output, &self.guidance, x.size()[1])?, left))
     }

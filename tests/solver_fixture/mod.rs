@@ -47,7 +47,7 @@ impl Fixture {
         tensors.names().into_iter().map(str::to_owned).collect()
     }
 
-    /// A tensor as libtorch holds it: f32, f64 or i64.
+    /// A tensor as libtorch holds it: f32, f64, i64 or u8.
     pub fn tensor(&self, name: &str) -> tch::Tensor {
         let tensors = SafeTensors::deserialize(&self.bytes).unwrap();
         let view = tensors.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -55,6 +55,7 @@ impl Fixture {
             Dtype::F32 => tch::Kind::Float,
             Dtype::F64 => tch::Kind::Double,
             Dtype::I64 => tch::Kind::Int64,
+            Dtype::U8 => tch::Kind::Uint8,
             other => panic!("{name} is {other:?}"),
         };
         tch::Tensor::from_data_size(

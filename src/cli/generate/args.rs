@@ -33,9 +33,15 @@ pub struct Args {
     #[arg(long, default_value = "dpm-solver++2m", value_name = "SPEC")]
     pub solver: String,
 
-    /// Where evaluations leave the network: full, fixed:DEPTH, schedule:NAME|FILE.
+    /// Where evaluations leave the network: full, fixed:DEPTH, schedule:NAME|FILE,
+    /// change:THRESHOLD[,after=BLOCKS][,max=REUSES] (when the first blocks change less than that).
     #[arg(long, default_value = "full", value_name = "SPEC")]
     pub exit: String,
+
+    /// What stands in for skipped blocks: head (the network's own final layer), residual (what they added at
+    /// the image's last full evaluation).
+    #[arg(long, default_value = "head", value_name = "SPEC")]
+    pub tail: String,
 
     /// Short for --exit schedule:NAME|FILE.
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "exit")]

@@ -157,7 +157,8 @@ impl Run {
                 "event": "done", "images": totals.images, "kept": self.request.done.len(),
                 "seconds": totals.seconds, "images_per_second": totals.images as f64 / totals.seconds,
                 "cost_share": share, "mean_depth": totals.mean_depth(), "depth": depth,
-                "predicted_speedup": 1.0 / share, "out": self.args.out,
+                "predicted_speedup": 1.0 / share, "tail_bytes": totals.tail_bytes,
+                "out": self.args.out,
             });
             say!("{line}")?;
         } else if totals.images == 0 && !self.args.quiet {
@@ -176,6 +177,10 @@ impl Run {
                 totals.mean_depth(),
                 1.0 / share
             )?;
+            if totals.tail_bytes > 0 {
+                let kib = totals.tail_bytes as f64 / 1024.0;
+                say!("tail {} kept {kib:.1} KiB an image", self.parameters.tail)?;
+            }
         }
         Ok(())
     }

@@ -1,19 +1,18 @@
 //! From arguments to a run whose every part has been checked; nothing is written if one is wrong.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use offramp::digest::sha256_of;
 use offramp::exit::ExitSpec;
-use offramp::output::{
-    Existing, OutputError, OutputFolder, RunParameters, check_writable, is_image_name, read_image, read_noise,
-};
+use offramp::output::{Existing, OutputError, OutputFolder, RunParameters, read_image, read_noise};
 use offramp::solver::SolverSpec;
+use offramp::tail::TailSpec;
 use offramp::{Guidance, GuidedChannels, MAX_THREADS, Model, Request, Sampler};
 use tch::{Device, Kind};
 
 use super::Run;
 use super::args::Args;
-use crate::cli::{Failure, classes, places};
+use crate::cli::{Failure, classes, places, target};
 
 /// Each image costs some bytes of memory before the first is drawn.
 const MAX_IMAGES: usize = 10_000_000;
@@ -43,6 +42,7 @@ impl Run {
             Some(schedule) => ExitSpec::Schedule(schedule.clone()),
             None => args.exit.parse()?,
         };
+        let tail: TailSpec = args.tail.parse()?;
         let device = device(&args.device)?;
         let weights = places::weights(&args.weights)?;
         let policy = exit.build(&places::schedules(&weights))?;
@@ -50,8 +50,11 @@ impl Run {
         let model = Model::open_on(&weights, device, dtype)?;
 
         let request = request(&args, &model)?;
-        let mut sampler =
-            Sampler::new(model).with_exit(policy).with_solver(solver, args.steps).with_guidance(guidance);
+        let mut sampler = Sampler::new(model)
+            .with_exit(policy)
+            .with_tail(tail.build())
+            .with_solver(solver, args.steps)
+            .with_guidance(guidance);
         if let Some(batch) = args.batch {
             sampler = sampler.with_batch(batch);
         }
@@ -64,7 +67,7 @@ impl Run {
             return Err(OutputError::Channels { channels }.into());
         }
         for file in [&args.grid, &args.npz, &args.trace].into_iter().flatten() {
-            check_target(file, &args.out)?;
+            target::check(file, Some(&args.out))?;
         }
         if args.grid.is_some() && request.len() > MAX_ON_GRID {
             return Err(Failure::option(
@@ -95,29 +98,6 @@ impl Run {
         }
         Ok(run)
     }
-}
-
-/// Checks that a file can be written when the images are done; `out` itself is checked, and made, later.
-fn check_target(file: &Path, out: &Path) -> Result<(), OutputError> {
-    let refuse = |kind: std::io::ErrorKind| {
-        Err(OutputError::NotWritable { folder: file.to_owned(), source: kind.into() })
-    };
-    match file.symlink_metadata() {
-        Ok(found) if found.is_dir() => return refuse(std::io::ErrorKind::IsADirectory),
-        // A device, a pipe or a link would be replaced by the rename, not written to.
-        Ok(found) if !found.is_file() => return refuse(std::io::ErrorKind::Unsupported),
-        _ => {}
-    }
-    let Some(name) = file.file_name() else { return refuse(std::io::ErrorKind::IsADirectory) };
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let folder = absolute(file).parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
-    if folder != absolute(out) {
-        return check_writable(&folder);
-    }
-    if is_image_name(&name.to_string_lossy()) {
-        return refuse(std::io::ErrorKind::AlreadyExists); // it would take an image's place
-    }
-    Ok(())
 }
 
 fn guidance(args: &Args) -> Result<Guidance, Failure> {
@@ -193,6 +173,7 @@ fn parameters(
         solver: solver.to_string(),
         steps: args.steps,
         exit: exit.to_string(),
+        tail: sampler.tail().spec(),
         bounds: bounds.map(|b| [b.min, b.max]).collect(),
         guidance: args.guidance,
         guidance_interval: args.guidance_interval.as_ref().map(|i| [i[0], i[1]]),

@@ -10,6 +10,7 @@ pub struct Totals {
     pub full_cost: f64,
     pub depths: usize,
     pub evaluations: usize,
+    pub tail_bytes: usize,
     pub seconds: f64,
 }
 
@@ -20,6 +21,7 @@ impl Totals {
         self.full_cost += sample.full_cost;
         self.depths += sample.depths.iter().sum::<usize>();
         self.evaluations += sample.depths.len();
+        self.tail_bytes = self.tail_bytes.max(sample.tail_bytes);
     }
 
     pub fn cost_share(&self) -> f64 {

@@ -1,0 +1,164 @@
+//! `offramp train features`: a Fashion-MNIST classifier whose penultimate layer becomes an extractor.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use offramp::data::FashionMnist;
+use offramp::train::{FeaturesRecipe, FeaturesRun};
+
+use super::progress::Progress;
+use crate::cli::Failure;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::stdout::say;
+
+/// Trains the classifier behind the extractor fashion-features.
+///
+/// The run is a folder: settings, metrics, the latest checkpoint, in the end the weights and their model
+/// card. It may be killed at any time and continued with --resume; the result is the same.
+#[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
+#[command(after_help = "Examples:\n  offramp train features\n  \
+    offramp train features --epochs 12 --seed 1 --out runs/longer\n  offramp train features --resume")]
+pub struct Args {
+    /// The folder with Fashion-MNIST's four files; by default where `make data` puts them.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The run's folder.
+    #[arg(long, default_value = "runs/fashion-features", value_name = "DIR")]
+    out: PathBuf,
+
+    /// Times that every image is seen.
+    #[arg(long, default_value_t = FeaturesRecipe::default().epochs, value_name = "N")]
+    epochs: usize,
+
+    /// Of the weights, the order of the images and their augmentation.
+    #[arg(long, default_value_t = FeaturesRecipe::default().seed, value_name = "S")]
+    seed: u64,
+
+    /// Images per step.
+    #[arg(long, default_value_t = FeaturesRecipe::default().batch, value_name = "N")]
+    batch: usize,
+
+    /// Training images, from the first.
+    #[arg(long, default_value_t = FeaturesRecipe::default().images, value_name = "N")]
+    images: usize,
+
+    /// Stop behind a checkpoint after so many minutes; --resume goes on.
+    #[arg(long, value_name = "M", value_parser = minutes)]
+    max_minutes: Option<Duration>,
+
+    /// Steps between checkpoints.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    checkpoint_every: usize,
+
+    /// CPU threads, two at most are of use; by default one a core. The result does not depend on it.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Continue the run in --out.
+    #[arg(long)]
+    resume: bool,
+
+    /// JSON lines on stdout: one per step, one at the end.
+    #[arg(long)]
+    pub json: bool,
+
+    /// No progress and no summary.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    Duration::try_from_secs_f64(60.0 * minutes).map_err(|e| e.to_string())
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let interrupt = Interrupt::listen();
+    let data = FashionMnist::find(args.data.as_deref())?;
+    let recipe = FeaturesRecipe {
+        seed: args.seed,
+        epochs: args.epochs,
+        batch: args.batch,
+        images: args.images,
+        ..FeaturesRecipe::default()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.threads.unwrap_or(cores);
+    let mut run = FeaturesRun::open(recipe, &data, &args.out, args.resume, threads)?;
+    let mut progress = Progress::new(run.step(), run.steps(), args.quiet || args.json);
+
+    let start = Instant::now();
+    let mut told = Ok(());
+    let complete = run.train(args.checkpoint_every, &mut |report| {
+        progress.step(report);
+        if args.json {
+            told = say!(
+                "{}",
+                serde_json::json!({
+                    "event": "step", "step": report.step, "steps": report.steps, "loss": report.loss,
+                    "test_accuracy": report.test_accuracy,
+                })
+            );
+        }
+        let late = args.max_minutes.is_some_and(|most| start.elapsed() >= most);
+        if told.is_err() || interrupt.requested() || late {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    progress.finish();
+    told?;
+    if !complete {
+        let (step, steps) = (run.step(), run.steps());
+        if interrupt.requested() {
+            return Err(Failure::TrainingInterrupted { step, steps, folder: args.out });
+        }
+        return match (args.json, args.quiet) {
+            (true, _) => say!("{}", serde_json::json!({ "event": "stopped", "step": step, "steps": steps })),
+            (_, true) => Ok(()),
+            _ => say!("time is up behind step {step} of {steps}; --resume continues"),
+        };
+    }
+    let out = args.out.clone();
+    let outcome = run.finish(&command(&args))?;
+    if args.json {
+        return say!(
+            "{}",
+            serde_json::json!({
+                "event": "done", "folder": out, "test_accuracy": outcome.test_accuracy,
+                "sha256": outcome.sha256, "bytes": outcome.bytes, "seconds": outcome.seconds,
+            })
+        );
+    }
+    if args.quiet {
+        return Ok(());
+    }
+    say!("test accuracy  {:.2} %", 100.0 * outcome.test_accuracy)?;
+    say!(
+        "weights        {} ({:.0} kB)",
+        out.join("model.safetensors").display(),
+        outcome.bytes as f64 / 1e3
+    )?;
+    say!("time           {:.1} minutes", outcome.seconds / 60.0)
+}
+
+/// The command that makes the same weights: what it does not change is left out.
+fn command(args: &Args) -> String {
+    let usual = FeaturesRecipe::default();
+    let mut words = vec!["offramp train features".to_owned()];
+    for (option, value, usual) in [
+        ("--epochs", args.epochs as u64, usual.epochs as u64),
+        ("--seed", args.seed, usual.seed),
+        ("--batch", args.batch as u64, usual.batch as u64),
+        ("--images", args.images as u64, usual.images as u64),
+    ] {
+        if value != usual {
+            words.push(format!("{option} {value}"));
+        }
+    }
+    words.join(" ")
+}
