@@ -269,6 +269,20 @@ fn a_peer_takes_part_in_as_many_rounds_as_the_plan_says() {
 }
 
 #[test]
+fn two_benches_do_not_share_a_folder() {
+    let place = place(PLAN);
+    std::fs::create_dir(place.path("results")).unwrap();
+    let held = std::fs::File::create(place.path("results/.lock")).unwrap();
+    held.lock().unwrap();
+    let refused = place.command("bench plan.toml --out results").output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("another bench is at work in it"));
+    assert!(!place.path("results/plan.json").exists());
+    drop(held);
+    Run::ok(&mut place.command("bench plan.toml --out results --quiet"));
+}
+
+#[test]
 fn an_interrupted_bench_says_so_and_keeps_what_is_there() {
     let plan = PLAN.replace("n = 24", "n = 2000").replace("rounds = 6", "rounds = 1000");
     let place = place(&plan);

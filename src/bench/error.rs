@@ -37,6 +37,12 @@ pub enum BenchError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Two benches in one folder would write over each other.
+    #[error("{}: another bench is at work in it", folder.display())]
+    Busy {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The folder holds the results of something else.
     #[error("{}: holds results of {field} = {theirs}, and this run has {ours}; choose another --out", folder.display())]
     OtherRun {

@@ -8,6 +8,7 @@
 //! reference/…             features of the real images
 //! rows.jsonl              one finished row a line
 //! exit_errors.json        how wrong each exit is at each time
+//! .lock                   held while a bench is at work here
 //! failed.json             of a shard that has come to its end: what it could not draw
 //! ```
 //!
@@ -15,7 +16,7 @@
 //! may be killed at any moment, and goes on behind its last line.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -57,14 +58,30 @@ pub struct Ledger {
     lines: BTreeMap<(String, usize), Line>,
     rows: BTreeMap<String, Row>,
     file: File,
+    /// Held while a bench is at work here; the system lets go of it however the process ends.
+    #[expect(dead_code, reason = "it is there to be held")]
+    lock: Option<File>,
+}
+
+fn lock(folder: &Path) -> Result<File, BenchError> {
+    let file = folder.join(".lock");
+    let held = File::create(&file).map_err(OutputError::io(&file))?;
+    match held.try_lock() {
+        Ok(()) => Ok(held),
+        Err(TryLockError::WouldBlock) => Err(BenchError::Busy { folder: folder.into() }),
+        Err(TryLockError::Error(source)) => Err(OutputError::Io { file, source }.into()),
+    }
 }
 
 impl Ledger {
     /// Opens a folder to start a run or to go on with it.
     ///
     /// # Errors
-    /// It holds another run's results, or is damaged; it cannot be written to.
+    /// It holds another run's results, or is damaged; another process is at work in it; it cannot be written to.
     pub fn open(folder: &Path, run: RunFile) -> Result<Self, BenchError> {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| OutputError::NotWritable { folder: folder.into(), source })?;
+        let lock = lock(folder)?;
         let file = folder.join("plan.json");
         if file.exists() {
             let there = read_run(folder)?;
@@ -81,12 +98,10 @@ impl Ledger {
                     theirs: show(&there),
                 });
             }
-            return Self::at(folder, there);
+            return Ok(Self { lock: Some(lock), ..Self::at(folder, there)? });
         }
-        std::fs::create_dir_all(folder)
-            .map_err(|source| OutputError::NotWritable { folder: folder.into(), source })?;
         write_json(&file, &run)?;
-        Self::at(folder, run)
+        Ok(Self { lock: Some(lock), ..Self::at(folder, run)? })
     }
 
     /// The ledger of a folder whose `plan.json` is there.
@@ -104,7 +119,7 @@ impl Ledger {
         let rows: Vec<Row> = read_lines(&folder.join("rows.jsonl"))?;
         let rows = rows.into_iter().filter(|r| known(&r.id)).map(|r| (r.id.clone(), r)).collect();
         let file = OpenOptions::new().append(true).open(&rounds).map_err(OutputError::io(&rounds))?;
-        Ok(Self { folder: folder.into(), run, lines, rows, file })
+        Ok(Self { folder: folder.into(), run, lines, rows, file, lock: None })
     }
 
     /// The folder.

@@ -50,15 +50,14 @@ pub const PEERS: [&str; 5] =
 /// use offramp::bench::{Settings, peer::Peer};
 /// use offramp::{Model, Request};
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let settings: Settings = todo!();
-/// let model = Model::open("weights/fashion-dit")?;
-/// let mut peer = Peer::start("diffusers-eager", &model, &settings)?;
-/// let drawn = peer.draw(&Request::classes(0..10, 7))?;
-/// println!("{}: {:.1} images/s", peer.arrangement(), 10.0 / drawn.seconds);
-/// println!("{:?}", drawn.images.size()); // [10, C, H, W]
-/// # Ok(())
-/// # }
+/// fn against(settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
+///     let model = Model::open("weights/fashion-dit")?;
+///     let mut peer = Peer::start("diffusers-eager", &model, settings)?;
+///     let drawn = peer.draw(&Request::classes(0..10, 7))?;
+///     println!("{}: {:.1} images/s", peer.arrangement(), 10.0 / drawn.seconds);
+///     println!("{:?}", drawn.images.size()); // [10, C, H, W]
+///     Ok(())
+/// }
 /// ```
 pub struct Peer {
     name: String,

@@ -27,27 +27,32 @@ pub fn leading(comparisons: &[Comparison]) -> Option<&Comparison> {
 /// The report's first line.
 pub fn headline(leading: Option<&Comparison>) -> String {
     let Some(comparison) = leading else { return "Nothing was judged yet".into() };
-    let front = comparison.front();
     let ours = comparison.points.iter().filter(|p| p.family == Family::Ours).count();
-    let ours_on_front = front.iter().filter(|p| p.family == Family::Ours).count();
+    // A row of the front that is faster than a better one by less than the spread of rounds is no choice.
+    let worth = choices(comparison)
+        .iter()
+        .filter(|choice| comparison.point(choice.row).is_some_and(|p| p.family == Family::Ours))
+        .count();
     let measure = comparison.measure.noun();
-    match (ours, ours_on_front) {
+    match (ours, worth) {
         (0, _) => format!(
             "{} of {} on the front of speed and {measure}",
-            count(front.len()),
+            count(comparison.front().len()),
             plural(comparison.points.len(), "row is", "rows are")
         ),
-        (1, 0) => "The early exit of this plan is not on the front: another row is faster and better".into(),
-        (_, 0) => {
-            "No early exit of this plan is on the front: for each, another row is faster and better".into()
+        (1, 0) => {
+            "The early exit of this plan is not worth choosing: another row is as fast and better".into()
         }
-        (1, _) => format!("The early exit of this plan is on the front of speed and {measure}"),
+        (_, 0) => {
+            "No early exit of this plan is worth choosing: for each, another row is as fast and better".into()
+        }
+        (1, _) => format!("The early exit of this plan is worth choosing, by speed and {measure}"),
         (all, some) if all == some => {
-            format!("All {all} early exits of this plan are on the front of speed and {measure}")
+            format!("All {all} early exits of this plan are worth choosing, by speed and {measure}")
         }
         (all, some) => {
             format!(
-                "{some} of {all} early exits of this plan {} on the front of speed and {measure}",
+                "{some} of {all} early exits of this plan {} worth choosing, by speed and {measure}",
                 if some == 1 { "is" } else { "are" }
             )
         }

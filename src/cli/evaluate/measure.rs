@@ -153,7 +153,10 @@ impl Evaluation {
                 })?;
                 Ok(Seen::Images(Box::new(extracted)))
             }
-            (Source::Images(_), None) => unreachable!("images always have an extractor"),
+            // An extractor is chosen wherever a side has images.
+            (Source::Images(_), None) => {
+                Err(Failure::option("--extractor", "none", format!("{} has images", side.name)))
+            }
         }
     }
 
