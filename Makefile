@@ -17,7 +17,7 @@ test: libtorch data extractors
 
 # The slow tests, the library alone, the outside crate, dependencies' licences and sources.
 test-heavy: libtorch data extractors deny peers-python
-	OFFRAMP_PYTHON=$(PEERS)/bin/python cargo test --release -- --ignored
+	OFFRAMP_PYTHON=$(abspath $(PEERS)/bin/python) cargo test --release -- --ignored
 	cargo clippy --release --no-default-features --lib -- -D warnings
 	cd examples/renderer && cargo fmt --check && cargo clippy --release -- -D warnings && cargo test --release
 	cargo run --release --quiet --example quickstart
@@ -26,7 +26,7 @@ test-heavy: libtorch data extractors deny peers-python
 
 # Quality and speed of the bundled weights' exits beside their baselines and peers: out/bench/fashion-dit/report.html.
 bench: libtorch data peers-python
-	OFFRAMP_PYTHON=$(PEERS)/bin/python cargo run --release --quiet -- bench plans/fashion-dit.toml
+	OFFRAMP_PYTHON=$(abspath $(PEERS)/bin/python) cargo run --release --quiet -- bench plans/fashion-dit.toml
 
 # Keeps a run of it, and puts its table into README; tests/readme.rs compares the two.
 publish-bench:
@@ -37,7 +37,7 @@ publish-bench:
 # Speed against its bounds: r, the forward and the extractors against PyTorch, start-up. Prints one table.
 speed: peers-python extractors
 	rm -rf target/tmp/speed
-	OFFRAMP_PYTHON=$(PEERS)/bin/python cargo bench --bench exit_ratio --bench forward_vs_pytorch \
+	OFFRAMP_PYTHON=$(abspath $(PEERS)/bin/python) cargo bench --bench exit_ratio --bench forward_vs_pytorch \
 	    --bench extractors_vs_pytorch --bench startup
 	@printf '\n| what | median (least … most) | bound | |\n|---|---|---|---|\n'; cat target/tmp/speed/*.md
 
@@ -47,7 +47,7 @@ batch-size: libtorch
 
 # Other programs with our weights: each is checked against our forward and images, and timed. A table.
 peers: peers-python
-	OFFRAMP_PYTHON=$(PEERS)/bin/python cargo run --release --quiet --example peers
+	OFFRAMP_PYTHON=$(abspath $(PEERS)/bin/python) cargo run --release --quiet --example peers
 
 # The Python that they run in: pinned packages from PyPI in a virtual environment. PyPI's torch for Linux is a CUDA
 # build, whose Python part does not load without its CUDA libraries: they come with it, unused.
