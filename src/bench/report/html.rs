@@ -64,8 +64,8 @@ pub fn page(report: &Report) -> Markup {
 
 fn choices(report: &Report, comparison: &Comparison, names: &[String]) -> Markup {
     let full = report.rows.iter().position(|row| row.role == Role::Full).and_then(|k| comparison.point(k));
-    let equal = comparison.front().len() - words::choices(comparison).len();
     let choices = words::choices(comparison);
+    let equal = comparison.front().len() - choices.len();
     let fastest = choices.last().map_or(0.0, |c| c.up_to);
     html! {
         h2 { "Which to choose" }

@@ -2,13 +2,11 @@
 
 use super::Report;
 use super::markdown::{escape, line, method};
-use super::measure::{KID_SCALE, frechet_name};
+use super::measure::frechet_name;
 use super::names::names;
 use super::number::{count, decimals, fixed, signed_fixed, significant};
-use super::table::{extractors, role};
+use super::table::{extractors, kid, none, rmse, role};
 use crate::bench::{Quality, Role, Row};
-
-const NONE: &str = "–";
 
 /// One line a row, by the first extractor alone; how it was measured below.
 pub fn summary(report: &Report) -> String {
@@ -17,11 +15,12 @@ pub fn summary(report: &Report) -> String {
     let heads = ["row", "", "images/s", "speed-up (predicted)", "mean depth", "RMSE", "KID × 10³ ± SE"];
     let mut heads: Vec<String> = heads.iter().map(|head| head.to_string()).collect();
     heads.push(format!("{distance} (less full depth's, 95 %)"));
+    let by_first = |q: &&Quality| Some(&q.extractor) == extractor.as_ref();
     let mut text = String::new();
     line(&mut text, &heads);
     line(&mut text, &["---", "---", "---:", "---:", "---:", "---:", "---:", "---:"].map(String::from));
     for (row, name) in report.rows.iter().zip(names(&report.rows)) {
-        let quality = row.quality.iter().find(|q| Some(&q.extractor) == extractor.as_ref());
+        let quality = row.quality.iter().find(by_first);
         // The plan's own rows and full depth need no second word.
         let kind = match row.role {
             Role::Point | Role::Full => String::new(),
@@ -36,9 +35,7 @@ pub fn summary(report: &Report) -> String {
         cells.resize(heads.len(), String::new());
         line(&mut text, &cells.iter().map(|cell| escape(cell)).collect::<Vec<_>>());
     }
-    let judged = |row: &&Row| row.quality.iter().any(|q| Some(&q.extractor) == extractor.as_ref());
-    let floor = report.rows.iter().find(judged).and_then(|row| row.quality.first());
-    if let Some(floor) = floor {
+    if let Some(floor) = report.rows.iter().flat_map(|row| &row.quality).find(by_first) {
         let mut cells = vec![String::new(); heads.len()];
         cells[0] = format!("{} real images", count(floor.n_floor));
         cells[1] = "floor".into();
@@ -50,7 +47,6 @@ pub fn summary(report: &Report) -> String {
 }
 
 fn figures(row: &Row, quality: Option<&Quality>) -> Vec<String> {
-    let none = || NONE.to_owned();
     let speed = row.speed.as_ref();
     let speedup = speed.and_then(|s| s.speedup).map(|s| fixed(s.median, 2));
     let predicted = speed.and_then(|s| s.predicted_speedup).map(|p| format!(" ({})", fixed(p, 2)));
@@ -58,7 +54,7 @@ fn figures(row: &Row, quality: Option<&Quality>) -> Vec<String> {
         speed.map_or_else(none, |s| significant(s.images_per_second.median, 3)),
         speedup.map_or_else(none, |s| format!("{s}×{}", predicted.unwrap_or_default())),
         row.depth.as_ref().map_or_else(none, |d| fixed(d.mean, 2)),
-        row.fidelity.map_or_else(none, |f| fixed(f.rmse, 3)),
+        row.fidelity.map_or_else(none, |f| rmse(f.rmse)),
         quality.map_or_else(none, |q| {
             // A peer may have drawn fewer images than the plan's N.
             let fewer = if q.n == row.settings.n { String::new() } else { format!(", N {}", count(q.n)) };
@@ -73,8 +69,4 @@ fn figures(row: &Row, quality: Option<&Quality>) -> Vec<String> {
             format!("{}{difference}", significant(q.frechet, 3))
         }),
     ]
-}
-
-fn kid(value: f64, standard_error: f64) -> String {
-    format!("{} ± {}", fixed(KID_SCALE * value, 2), fixed(KID_SCALE * standard_error, 2))
 }

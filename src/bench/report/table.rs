@@ -312,11 +312,13 @@ fn speed(row: &Row, cell: impl Fn(&crate::bench::Speed) -> Option<String>) -> St
     row.speed.as_ref().and_then(cell).unwrap_or_else(none)
 }
 
-fn none() -> String {
+/// What a cell holds where there is no figure.
+pub fn none() -> String {
     NONE.into()
 }
 
-fn rmse(rmse: f64) -> String {
+/// A root mean square error; one that is there but rounds to nothing is not printed as nothing.
+pub fn rmse(rmse: f64) -> String {
     if rmse > 0.0 && rmse < 0.0005 { "< 0.001".into() } else { fixed(rmse, 3) }
 }
 
@@ -329,6 +331,7 @@ fn spread(s: Spread, digits: usize) -> String {
     format!("{} ({} … {})", print(s.median), print(s.least), print(s.most))
 }
 
-fn kid(value: f64, standard_error: f64) -> String {
+/// A kernel distance and its standard error, scaled.
+pub fn kid(value: f64, standard_error: f64) -> String {
     format!("{} ± {}", fixed(KID_SCALE * value, 2), fixed(KID_SCALE * standard_error, 2))
 }
