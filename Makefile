@@ -34,11 +34,11 @@ publish-bench:
 	cp $(addprefix out/bench/fashion-dit/,rows.jsonl run.json summary.md results.md results.csv report.html front.svg) docs/bench/
 	sed -i -e '/<!-- bench:/,/<!-- \/bench -->/{/<!-- bench:/{r docs/bench/summary.md' -e '};/<!--/!d}' README.md
 
-# Speed against its bounds: r, the forward and the extractors against PyTorch, start-up. Prints one table.
+# Speed against its bounds: r; the forward, the extractors and training against PyTorch; start-up. Prints one table.
 speed: peers-python extractors
 	rm -rf target/tmp/speed
 	OFFRAMP_PYTHON=$(abspath $(PEERS)/bin/python) cargo bench --bench exit_ratio --bench forward_vs_pytorch \
-	    --bench extractors_vs_pytorch --bench startup
+	    --bench extractors_vs_pytorch --bench train_vs_pytorch --bench startup
 	@printf '\n| what | median (least … most) | bound | |\n|---|---|---|---|\n'; cat target/tmp/speed/*.md
 
 # Images a second by micro-batch.

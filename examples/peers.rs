@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let settings = Settings {
         weights: model.name.clone(),
         weights_sha256: model.sha256.clone(),
+        exits_sha256: None,
         solver: "dpm-solver++2m".into(),
         steps: 10,
         exit: "full".into(),

@@ -8,6 +8,7 @@ use crate::data::DataError;
 #[cfg(feature = "evaluate")]
 use crate::evaluate::EvaluateError;
 use crate::exit::{ExitError, ExitSpecError, ScheduleError};
+use crate::learned::LearnedError;
 use crate::output::OutputError;
 use crate::sampler::RequestError;
 use crate::solver::SolverError;
@@ -22,6 +23,9 @@ pub enum Error {
     /// The weights folder is refused.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Learned exits are refused.
+    #[error(transparent)]
+    Learned(#[from] LearnedError),
     /// The solver is refused, or fails.
     #[error(transparent)]
     Solver(#[from] SolverError),
@@ -80,6 +84,7 @@ impl Error {
             | Error::Model(ModelError::Checkpoint(CheckpointError::Torch(_)))
             | Error::Exit(ExitError::Torch(_) | ExitError::Verdicts { .. } | ExitError::Policy { .. })
             | Error::Output(OutputError::Torch(_)) => false,
+            Error::Learned(error) | Error::Model(ModelError::Exits(error)) => error.is_bad_input(),
             Error::Solver(error) => error.is_bad_input(),
             #[cfg(feature = "evaluate")]
             Error::Evaluate(error) => error.is_bad_input(),

@@ -52,9 +52,12 @@ pub mod exit;
 #[cfg(feature = "evaluate")]
 pub mod extract;
 mod guidance;
+pub mod learned;
 pub mod noise;
 mod observer;
 pub mod output;
+#[cfg(any(feature = "bench", feature = "train"))]
+mod plot;
 mod row_memory;
 mod sampler;
 pub mod solver;

@@ -4,10 +4,13 @@
 //! Across batch sizes libtorch picks other kernels, so depths must be equal wherever the uncertainty clears the
 //! threshold by a margin, and images agree to 1e-4 where depths do; rows inside the margin are counted.
 
+mod learned_exits;
 mod per_image_exit;
 
 use offramp::exit::Exit;
-use offramp::exit::Full;
+use offramp::exit::{Full, Threshold, Uncertainty};
+use offramp::learned::{EstimatorKind, HeadKind, LearnedConfig};
+use offramp::tail::Heads;
 use offramp::{Guidance, Model, Outcome, Request, Sample, Sampler};
 use per_image_exit::Saturated;
 
@@ -31,7 +34,7 @@ fn saturated() -> Saturated {
 }
 
 /// Compares two drawings of one image; returns how many evaluations fell inside the margin.
-fn agree(a: &Sample, b: &Sample) -> usize {
+fn agree(a: &Sample, b: &Sample, threshold: f64) -> usize {
     for e in 0..a.depths.len() {
         if a.depths[e] == b.depths[e] {
             continue;
@@ -40,9 +43,9 @@ fn agree(a: &Sample, b: &Sample) -> usize {
         // it the two are different images.
         let earlier = if a.depths[e] < b.depths[e] { a } else { b };
         let uncertainty = f64::from(earlier.uncertainties[e].unwrap());
-        let margin = (uncertainty - THRESHOLD).abs();
+        let margin = (uncertainty - threshold).abs();
         assert!(
-            margin <= 1e-4 * THRESHOLD.max(0.01),
+            margin <= 1e-4 * threshold.max(0.01),
             "evaluation {e}: {:?} {:?}, {uncertainty}",
             a.depths,
             b.depths
@@ -63,7 +66,8 @@ fn a_batch_equals_its_singles() {
         let parts = |e: &usize| batch.samples.iter().any(|s| s.depths[*e] != batch.samples[0].depths[*e]);
         let split = (0..batch.samples[0].depths.len()).filter(parts).count();
         assert!(split >= 2, "{solver}: the policy parts the batch at {split} evaluations only");
-        let parted: usize = batch.samples.iter().zip(&singles.samples).map(|(a, b)| agree(a, b)).sum();
+        let parted: usize =
+            batch.samples.iter().zip(&singles.samples).map(|(a, b)| agree(a, b, THRESHOLD)).sum();
         assert_eq!(parted, 0, "{solver}: near ties among {} evaluations", 6 * batch.samples[0].depths.len());
     }
 }
@@ -84,7 +88,7 @@ fn a_permuted_batch_gives_the_same_images() {
     let shuffled = order.map(|k| classes[k]);
     let permuted = sampler.sample(&Request::classes(shuffled, 0).with_noise(stack(&order)), &mut ()).unwrap();
     for (place, &k) in order.iter().enumerate() {
-        assert_eq!(agree(&permuted.samples[place], &straight.samples[k]), 0);
+        assert_eq!(agree(&permuted.samples[place], &straight.samples[k], THRESHOLD), 0);
     }
 }
 
@@ -117,4 +121,46 @@ fn image_k_is_redrawn_from_seed_plus_k() {
     let third = draw(&sampler, &[6], 102);
     assert_eq!(all.samples[2].x, third.samples[0].x);
     assert_eq!(all.samples[2].seed, 102);
+}
+
+#[test]
+fn learned_exits_and_heads_see_one_image_at_a_time() {
+    let classes = [0, 3, 5, 7, 9, 1];
+    let model = Model::open("weights/fashion-dit").unwrap();
+    for (kind, heads) in [
+        (EstimatorKind::Paper, HeadKind::Local),
+        (EstimatorKind::Released, HeadKind::Global),
+        (EstimatorKind::Paper, HeadKind::Linear),
+    ] {
+        let config = LearnedConfig {
+            width: 192,
+            grid: [7, 7],
+            points: vec![8],
+            heads,
+            estimator: learned_exits::estimator(kind),
+            ..learned_exits::config(&model.sha256)
+        };
+        let exits = learned_exits::random(config, 0.02);
+        let with = |threshold: f64, batch: usize| {
+            let exit = Uncertainty::new(Threshold::new(threshold).unwrap(), &exits).unwrap();
+            sampler(exit, "dpm-solver++2m", 1.5, batch).with_tail(Heads::new(&exits).unwrap())
+        };
+        // Where nobody leaves (certainty is never above 1), every image's uncertainty at the first evaluation is
+        // seen; the widest gap between two parts the batch there.
+        let never = if kind == EstimatorKind::Paper { 0.0 } else { 1.0 };
+        let seen = draw(&with(never, 6), &classes, 40);
+        let mut said: Vec<f32> = seen.samples.iter().map(|s| s.uncertainties[0].unwrap()).collect();
+        said.sort_by(f32::total_cmp);
+        let gap = said.windows(2).max_by(|a, b| (a[1] - a[0]).total_cmp(&(b[1] - b[0]))).unwrap();
+        let between = f64::from(gap[0] + gap[1]) / 2.0;
+        let threshold = if kind == EstimatorKind::Paper { between } else { 1.0 - between };
+        let (batch, singles) =
+            (draw(&with(threshold, 6), &classes, 40), draw(&with(threshold, 1), &classes, 40));
+        let parts = |e: &usize| batch.samples.iter().any(|s| s.depths[*e] != batch.samples[0].depths[*e]);
+        let split = (0..batch.samples[0].depths.len()).filter(parts).count();
+        assert!(split >= 1, "{kind:?}, {heads:?}: the batch is parted at {split} evaluations");
+        let pairs = batch.samples.iter().zip(&singles.samples);
+        let parted: usize = pairs.map(|(a, b)| agree(a, b, between)).sum();
+        assert_eq!(parted, 0, "{kind:?}, {heads:?}: near ties");
+    }
 }

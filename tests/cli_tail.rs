@@ -67,7 +67,7 @@ fn an_image_that_names_no_tail_was_made_with_the_head() {
 fn what_cannot_be_is_refused_by_name() {
     let place = Workplace::new();
     for (words, mentions) in [
-        ("--tail residue", &["\"residue\"", "head and residual"][..]),
+        ("--tail residue", &["\"residue\"", "head, heads and residual"][..]),
         ("--exit change", &["\"change\"", "change:THRESHOLD"]),
         ("--exit change:", &["change:", "threshold \"\"", "from 0"]),
         ("--exit change:much", &["threshold \"much\"", "from 0"]),

@@ -17,6 +17,7 @@ fn settings(solver: &str) -> Settings {
     Settings {
         weights: "fashion-dit".into(),
         weights_sha256: model().sha256,
+        exits_sha256: None,
         solver: solver.into(),
         steps: 10,
         exit: "full".into(),

@@ -16,6 +16,7 @@ pub struct Peer {
     answers: BufReader<ChildStdout>,
 }
 
+#[allow(dead_code, reason = "each bench uses its own part")]
 impl Peer {
     /// Starts `python` on a script of `scripts/peers` and prints its greeting.
     pub fn start(python: &str, script: &str, arguments: &[&str]) -> Result<Self, Box<dyn Error>> {

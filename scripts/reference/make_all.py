@@ -12,6 +12,7 @@ import extractors
 import metrics
 import noise_schedules
 import time_grids
+import training_losses
 import trajectories
 
 
@@ -21,7 +22,7 @@ def main():
     # What is asked for is deprecated or adjusted on purpose here, and each case says so.
     warnings.simplefilter("ignore", FutureWarning)
     diffusers.logging.set_verbosity_error()
-    scripts = (noise_schedules, time_grids, trajectories, dit_meta, dit_hf, metrics, adamw, extractors)
+    scripts = (noise_schedules, time_grids, trajectories, dit_meta, dit_hf, metrics, adamw, training_losses, extractors)
     for script in scripts:
         script.main()
 

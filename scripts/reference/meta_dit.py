@@ -1,4 +1,4 @@
-"""DiT in Meta's layout, as one function of a dict of float64 tensors (Peebles & Xie 2022).
+"""DiT in Meta's layout, as one function of a dict of tensors (Peebles & Xie 2022).
 
 Keys are the released checkpoints'; the formulas are those of the paper: adaLN-Zero blocks, LayerNorm without
 affine at eps 1e-6, tanh-GELU, time features cat[cos, sin] over 128 frequencies.
@@ -36,18 +36,23 @@ def shapes(c):
 
 
 def time_features(t):
-    """t [B] to [B, 256]: cosines, then sines."""
-    frequencies = torch.exp(-math.log(1e4) * torch.arange(128, dtype=torch.float64) / 128)
+    """t [B] to [B, 256], in t's type: cosines, then sines. Meta's code has t in float32."""
+    frequencies = torch.exp(-math.log(1e4) * torch.arange(128, dtype=t.dtype) / 128)
     angles = t[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+def time_embedding(w, t):
+    """t [B] to [B, d]."""
+    features = time_features(t).to(w["t_embedder.mlp.0.weight"].dtype)
+    return dense(w, "t_embedder.mlp.2", silu(dense(w, "t_embedder.mlp.0", features)))
 
 
 def states(w, c, x, t, y, skip=None):
     """The state before block 0 and after each block [B, T, d], and the conditioning [B, d]."""
     h = torch.conv2d(x, w["x_embedder.proj.weight"], w["x_embedder.proj.bias"], stride=c["patch_size"])
     h = h.flatten(2).transpose(1, 2) + w["pos_embed"]
-    temb = dense(w, "t_embedder.mlp.2", silu(dense(w, "t_embedder.mlp.0", time_features(t))))
-    cond = temb + w["y_embedder.embedding_table.weight"][y]
+    cond = time_embedding(w, t) + w["y_embedder.embedding_table.weight"][y]
     found = [h]
     for i in range(c["depth"]):
         if i != skip:

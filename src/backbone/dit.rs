@@ -73,7 +73,8 @@ impl Dit {
         Ok((Self::assemble(tensors.by_key, config, device, dtype)?, tensors.sha256))
     }
 
-    fn assemble(
+    /// The network of these tensors, under Meta's names.
+    pub(super) fn assemble(
         mut by_key: BTreeMap<String, Tensor>,
         c: &Config,
         device: Device,

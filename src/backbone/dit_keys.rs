@@ -58,7 +58,7 @@ fn linear(shapes: &mut Shapes, name: &str, rows: usize, columns: &[usize]) {
     shapes.insert(format!("{name}.bias"), vec![rows]);
 }
 
-fn meta_shapes(c: &Config) -> Shapes {
+pub(super) fn meta_shapes(c: &Config) -> Shapes {
     let (d, p) = (c.hidden_size as usize, c.patch_size as usize);
     let tokens = (c.input_size / c.patch_size).pow(2) as usize;
     let mut s = Shapes::new();
@@ -183,7 +183,7 @@ fn from_huggingface(
 
 /// The fixed 2-D sine-cosine position table, f32 `[1, T, D]`: the first half of a token's features comes
 /// from its column, the second from its row, each as sines then cosines (MAE's convention, as in DiT).
-fn position_table(c: &Config) -> Result<Tensor, TchError> {
+pub(super) fn position_table(c: &Config) -> Result<Tensor, TchError> {
     let grid = (c.input_size / c.patch_size) as usize;
     let d = c.hidden_size as usize;
     let quarter = d / 4;

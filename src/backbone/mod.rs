@@ -10,11 +10,13 @@ mod config;
 mod dit;
 mod dit_keys;
 mod model;
+mod parameters;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Mismatch, TensorFault};
 pub use config::{Config, ConfigError, Diffusion as DiffusionConfig, Family, Layout};
 pub use dit::Dit;
 pub use model::{Model, ModelError};
+pub use parameters::{Parameters, assemble, embeds_time, init_parameters, is_learned, read_parameters};
 
 use tch::{TchError, Tensor};
 

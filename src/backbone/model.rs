@@ -1,4 +1,4 @@
-//! A weights folder, opened: `config.json` and `model.safetensors` together.
+//! A weights folder, opened: `config.json`, `model.safetensors` and, where they are, the learned exits beside them.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use super::Backbone;
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::config::{Config, ConfigError, Family};
 use super::dit::Dit;
+use crate::learned::{FILE as EXITS, LearnedError, LearnedExits};
 use crate::solver::{Diffusion, SolverError};
 
 /// A network with all that its weights folder says of it.
@@ -24,6 +25,8 @@ pub struct Model {
     pub diffusion: Diffusion,
     /// The network.
     pub backbone: Box<dyn Backbone>,
+    /// Its `exits.safetensors`, on the network's device and in its dtype.
+    pub exits: Option<LearnedExits>,
     /// Where the network's tensors are.
     pub device: Device,
     /// The dtype of its weights and forward pass.
@@ -46,6 +49,9 @@ pub enum ModelError {
     /// Its `model.safetensors` is refused.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Its `exits.safetensors` is refused.
+    #[error(transparent)]
+    Exits(#[from] LearnedError),
     /// Its betas are refused.
     #[error("diffusion: {0}")]
     Diffusion(#[from] SolverError),
@@ -88,6 +94,7 @@ impl Model {
         let (backbone, sha256) = match config.family {
             Family::Dit => Dit::read(&checkpoint, &config, device, dtype)?,
         };
+        let exits = read_exits(folder, &config, &sha256, device, dtype)?;
         // "weights/x/.." and "." have no name of their own until they are resolved.
         let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let name = resolved.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -98,6 +105,7 @@ impl Model {
             sha256,
             diffusion,
             backbone: Box::new(backbone),
+            exits,
             device,
             dtype,
         })
@@ -114,6 +122,7 @@ impl Model {
             sha256: self.sha256.clone(),
             diffusion: self.diffusion.clone(),
             backbone: self.backbone.share(),
+            exits: self.exits.as_ref().map(LearnedExits::share),
             ..*self
         }
     }
@@ -125,6 +134,24 @@ impl std::fmt::Debug for Model {
         model.field("name", &self.name).field("sha256", &self.sha256).field("device", &self.device);
         model.field("dtype", &self.dtype).finish_non_exhaustive()
     }
+}
+
+/// The learned exits of a weights folder, if it has any.
+fn read_exits(
+    folder: &Path,
+    config: &Config,
+    sha256: &str,
+    device: Device,
+    dtype: Kind,
+) -> Result<Option<LearnedExits>, LearnedError> {
+    let file = folder.join(EXITS);
+    // A link to nowhere is not the same as no file: opening it says what is wrong.
+    if file.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let exits = LearnedExits::read(&file, config.depth, sha256)?;
+    exits.config().check_network(config).map_err(|fault| LearnedError::Description { file, fault })?;
+    Ok(Some(exits.to(device, dtype)?))
 }
 
 fn check_device(device: Device) -> Result<(), ModelError> {

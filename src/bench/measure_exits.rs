@@ -1,6 +1,6 @@
 //! How wrong each exit is, and when: e(t, i) = mean ‖g_i(L_i,t) − ε_N,t‖² along full-depth trajectories.
 //!
-//! g_i is the network's output if it is left after i blocks (through its own final layer), ε_N its output at
+//! g_i is the network's output if it is left after i blocks (through its own final layer, behind the trained head where there is one), ε_N its output at
 //! full depth. The table is what a schedule is searched on; its spread over images says what a decision made
 //! for each image could gain.
 
@@ -14,6 +14,7 @@ use crate::backbone::{Backbone, Input, Model};
 use crate::error::Error;
 use crate::observer::Event;
 use crate::sampler::{Request, Sampler};
+use crate::tail::default_tail;
 
 /// Measures the exits of every model of a plan and keeps them in `exit_errors.json`; those that are there are kept.
 /// False: it was stopped.
@@ -110,6 +111,7 @@ fn at(model: &Model, request: &Request, t: f64, images: &[(usize, Tensor)]) -> R
     let class: Vec<i64> = images.iter().map(|(k, _)| request.classes[*k].unwrap_or(null)).collect();
     let class = Tensor::f_from_slice(&class)?.f_to(model.device)?;
     let t = Tensor::f_full([images.len() as i64], t, (Kind::Float, model.device))?;
+    let tail = default_tail(model.exits.as_ref());
     let mut state = backbone.begin(&Input { x: &x, t: &t, class: &class })?;
     let mut outputs = vec![];
     let mut blocks = 0;
@@ -119,7 +121,11 @@ fn at(model: &Model, request: &Request, t: f64, images: &[(usize, Tensor)]) -> R
             blocks += 1;
         }
         // A learned variance is not part of the prediction.
-        let output = backbone.finish(point.depth, state.share())?.f_narrow(1, 0, x.size()[1])?;
+        let mut left = state.share();
+        if point.depth < backbone.depth() {
+            left.hidden = tail.stand_in(point.depth, &left.hidden)?;
+        }
+        let output = backbone.finish(point.depth, left)?.f_narrow(1, 0, x.size()[1])?;
         outputs.push(output.f_to_kind(Kind::Double)?);
     }
     let Some(full) = outputs.last() else { return Ok(vec![]) };

@@ -13,7 +13,7 @@ use super::{BenchError, Labels, Settings};
 use crate::exit::{ExitSpec, schedule_names};
 use crate::guidance::Guidance;
 use crate::noise::uniform_class;
-use crate::tail::TailSpec;
+use crate::tail::{TailSpec, default_tail};
 use crate::{Model, Request, Sampler};
 
 /// Where the weights of a plan are.
@@ -62,6 +62,8 @@ impl Models {
                 sha256: model.sha256.clone(),
                 blocks: model.backbone.depth(),
                 schedules: schedule_names(&place.schedules),
+                tail: default_tail(model.exits.as_ref()).spec(),
+                exits_sha256: model.exits.as_ref().and_then(|e| e.sha256()).map(str::to_owned),
             });
             models.open.insert((place.entry.clone(), "f32".into()), model);
             models.places.insert(place.entry.clone(), place);
@@ -130,9 +132,11 @@ impl Models {
         let s = &point.settings;
         let exit = if point.is_peer() { ExitSpec::Full } else { s.exit.parse()? };
         let tail: TailSpec = s.tail.parse()?;
-        Ok(Sampler::new(self.model(point).share())
-            .with_exit(exit.build(&self.places[&point.weights].schedules)?)
-            .with_tail(tail.build())
+        let model = self.model(point);
+        let exit = exit.build(&self.places[&point.weights].schedules, model.exits.as_ref())?;
+        Ok(Sampler::new(model.share())
+            .with_exit(exit)
+            .with_tail(tail.build(model.exits.as_ref())?)
             .with_solver(s.solver.parse()?, s.steps)
             .with_guidance(Guidance::scale(s.guidance))
             .with_batch(s.batch)

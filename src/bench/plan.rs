@@ -33,9 +33,9 @@ pub struct Plan {
     /// Exits as typed.
     #[serde(default = "default_exit")]
     pub exit: Vec<String>,
-    /// Tails as typed.
-    #[serde(default = "default_tail")]
-    pub tail: Vec<String>,
+    /// Tails as typed; none is each model's own: its trained heads if it has some, else `head`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Vec<String>>,
     /// Guidance scales; 1 is none.
     #[serde(default = "default_guidance")]
     pub guidance: Vec<f64>,
@@ -179,10 +179,6 @@ fn default_solver() -> Vec<String> {
 
 fn default_exit() -> Vec<String> {
     vec!["full".into()]
-}
-
-fn default_tail() -> Vec<String> {
-    vec!["head".into()]
 }
 
 fn default_guidance() -> Vec<f64> {

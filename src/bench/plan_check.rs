@@ -26,7 +26,7 @@ impl Plan {
             ("solver", self.solver.is_empty()),
             ("steps", self.steps.is_empty()),
             ("exit", self.exit.is_empty()),
-            ("tail", self.tail.is_empty()),
+            ("tail", self.tail.as_ref().is_some_and(Vec::is_empty)),
             ("guidance", self.guidance.is_empty()),
             ("batch", self.batch.is_empty()),
             ("dtype", self.dtype.is_empty()),

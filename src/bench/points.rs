@@ -24,6 +24,10 @@ pub struct WeightsFacts {
     pub blocks: usize,
     /// The names of its schedules.
     pub schedules: Vec<String>,
+    /// Its tail where a plan names none.
+    pub tail: String,
+    /// SHA-256 of its learned exits.
+    pub exits_sha256: Option<String>,
 }
 
 /// A point of a plan.
@@ -129,10 +133,12 @@ pub fn expand(plan: &Plan, weights: &[WeightsFacts]) -> Result<Vec<Point>, PlanE
     for table in &plan.point {
         let at = points.of_table(table, weights)?;
         let exit = table.exit.as_deref().unwrap_or(&plan.exit[0]);
-        let tail = table.tail.as_deref().unwrap_or(&plan.tail[0]);
-        if is_full(exit) && tail != "head" {
-            return Err(needs_exit("point.tail", tail));
-        }
+        let asked = table.tail.as_deref().or(plan.tail.as_ref().map(|tails| tails[0].as_str()));
+        let tail = match asked {
+            Some(tail) if is_full(exit) && tail != "head" => return Err(needs_exit("point.tail", tail)),
+            None if is_full(exit) => "head",
+            asked => asked.unwrap_or(&at.weights.tail),
+        };
         points.point(at, exit, tail)?;
     }
     Ok(points.points)
@@ -190,12 +196,13 @@ impl<'a> Points<'a> {
             let at = Coordinates { steps, ..grid };
             if wanted("fixed") {
                 for depth in fixed_depths(plan, grid.weights)? {
-                    self.baseline(Role::FixedExit, at, &format!("fixed:{depth}"), "head", None)?;
+                    let tail = &grid.weights.tail;
+                    self.baseline(Role::FixedExit, at, &format!("fixed:{depth}"), tail, None)?;
                 }
             }
             if wanted("schedule") {
                 let exit = format!("schedule:{}", schedule(plan, grid.weights)?);
-                self.baseline(Role::TimeSchedule, at, &exit, "head", None)?;
+                self.baseline(Role::TimeSchedule, at, &exit, &grid.weights.tail, None)?;
             }
             if wanted("first-block-cache") {
                 let thresholds = plan.baselines.first_block_cache.as_deref().unwrap_or(&FIRST_BLOCK_CACHE);
@@ -211,13 +218,14 @@ impl<'a> Points<'a> {
     /// The product of exits and tails at some coordinates.
     fn product(&mut self, at: Coordinates) -> Result<(), PlanError> {
         let plan = self.plan;
-        if let Some(tail) = plan.tail.iter().find(|t| *t != "head")
+        let tails = plan.tail.as_deref().unwrap_or(std::slice::from_ref(&at.weights.tail));
+        if let Some(tail) = plan.tail.iter().flatten().find(|t| *t != "head")
             && plan.exit.iter().all(|e| is_full(e))
         {
             return Err(needs_exit("tail", tail));
         }
         for exit in &plan.exit {
-            for tail in &plan.tail {
+            for tail in tails {
                 // Full depth is the same with any tail, and is there already.
                 if !is_full(exit) {
                     self.point(at, exit, tail)?;
@@ -314,9 +322,11 @@ impl<'a> Points<'a> {
             at.solver.parse().map_err(|e| refuse("solver", at.solver, format!("{e}")))?;
         let exit: ExitSpec = exit.parse().map_err(|e| refuse("exit", exit, format!("{e}")))?;
         let tail: TailSpec = tail.parse().map_err(|e| refuse("tail", tail, format!("{e}")))?;
+        let learned = exit.is_learned() || tail.is_learned();
         Ok(Settings {
             weights: at.weights.name.clone(),
             weights_sha256: at.weights.sha256.clone(),
+            exits_sha256: at.weights.exits_sha256.clone().filter(|_| learned),
             solver: solver.to_string(),
             steps: at.steps,
             exit: exit.to_string(),

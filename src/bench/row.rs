@@ -21,6 +21,9 @@ pub struct Settings {
     pub weights: String,
     /// SHA-256 of the weights.
     pub weights_sha256: String,
+    /// SHA-256 of their learned exits, where exit or tail is one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exits_sha256: Option<String>,
     /// The solver as typed.
     pub solver: String,
     /// Solver steps.

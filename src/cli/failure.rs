@@ -27,6 +27,9 @@ pub enum Failure {
     /// No weights of this name.
     #[error("no weights {name:?}: not a folder, and not in {}", looked_in.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" or "))]
     Weights { name: String, looked_in: Vec<PathBuf> },
+    /// Weights without trained exits.
+    #[error("{}: its exits are not trained: there is no {}; `offramp train exits` makes it", folder.display(), offramp::learned::FILE)]
+    NotTrained { folder: PathBuf },
     /// Options that do not go together, or a value that cannot be.
     #[error("{option} {value}: {reason}")]
     Option { option: &'static str, value: String, reason: String },

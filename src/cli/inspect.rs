@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use offramp::backbone::{Checkpoint, Config};
 use offramp::exit::Schedule;
+use offramp::learned::{HeadKind, LearnedConfig, Target};
 use offramp::output::{RunParameters, read_parameters};
 
 use super::stdout::say;
@@ -47,6 +48,7 @@ fn weights(folder: &Path, json: bool) -> Result<(), Failure> {
         let fact = serde_json::json!({
             "weights": folder, "sha256": model.sha256, "tensors": tensors.len(), "parameters": numbers,
             "dtypes": dtypes, "schedules": schedules, "config": config,
+            "exits": model.exits.as_ref().map(|e| serde_json::json!({ "sha256": e.sha256(), "config": e.config() })),
         });
         return say!("{fact}");
     }
@@ -70,7 +72,28 @@ fn weights(folder: &Path, json: bool) -> Result<(), Failure> {
         "classes     {}",
         if config.labels.is_empty() { config.num_classes.to_string() } else { config.labels.join(", ") }
     )?;
-    say!("schedules   {}", if schedules.is_empty() { "none".into() } else { schedules.join(", ") })
+    say!("schedules   {}", if schedules.is_empty() { "none".into() } else { schedules.join(", ") })?;
+    say!("exits       {}", model.exits.as_ref().map_or("not trained".into(), |e| trained(e.config())))
+}
+
+/// What learned exits consist of.
+pub(super) fn trained(exits: &LearnedConfig) -> String {
+    let points: Vec<String> = exits.points.iter().map(usize::to_string).collect();
+    let mut parts = vec![match exits.heads {
+        HeadKind::Shared => "shared head".to_owned(),
+        kind => format!("{} heads", kind.name()),
+    }];
+    if let Some(e) = exits.estimator {
+        let target = match e.target {
+            Target::Full => "|g_i − g_N|",
+            _ => "|g_i − ε|",
+        };
+        parts.push(format!("{} estimator ({} of {target})", e.kind.name(), e.quantity.name()));
+    }
+    if let Some(gate) = exits.gate {
+        parts.push(format!("gate {} wide", gate.hidden));
+    }
+    format!("trained after blocks {}: {}", points.join(", "), parts.join("; "))
 }
 
 fn schedule(file: &Path, json: bool) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ mod classes;
 mod completions;
 mod doctor;
 mod evaluate;
+mod exits;
 mod failure;
 mod features;
 mod generate;
@@ -46,9 +47,11 @@ enum Command {
     /// Measure a plan's points: speed, depth, quality.
     Bench(Box<bench::Args>),
     /// Make weights.
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Say how far a set of images is from another.
     Evaluate(Box<evaluate::Args>),
+    /// Say how good the trained exits of a weights folder are, and whether they know more than the time.
+    Exits(exits::Args),
     /// Write the mean and covariance of a set's features, or add up those of its shards.
     Stats(stats::Args),
     /// Say what a weights folder, an exit schedule or a PNG is.
@@ -65,8 +68,9 @@ pub fn main() -> ExitCode {
     let (json, result) = match cli.command {
         Command::Generate(args) => (args.json, generate::run(*args)),
         Command::Bench(args) => (args.json, bench::run(*args)),
-        Command::Train(args) => (args.json(), train::run(args)),
+        Command::Train(args) => (args.json(), train::run(*args)),
         Command::Evaluate(args) => (args.json, evaluate::run(*args)),
+        Command::Exits(args) => (args.json, exits::run(args)),
         Command::Stats(args) => (args.json, stats::run(args)),
         Command::Inspect(args) => (args.json, inspect::run(args)),
         Command::Doctor(args) => (args.json, doctor::run(args)),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use tch::TchError;
 
+use super::{ArrayError, Skipped};
+
 /// Why a data set is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -102,17 +104,155 @@ pub enum DataError {
         labels: usize,
     },
     /// A label that is no class.
-    #[error("{}: label {got} at {at}; there are {classes} classes", file.display())]
+    #[error("{}: label {got} at {at}; there are {classes} classes, from 0", file.display())]
     LabelRange {
         /// The file of the labels.
         file: PathBuf,
         /// Its position.
         at: usize,
         /// The label.
-        got: u8,
+        got: i64,
         /// Classes are 0 … this − 1.
         classes: usize,
     },
+    /// More than anything real holds, in a file of a few bytes.
+    #[error("{}: claims {claims} bytes of images, compressed; at most {most} are unpacked", file.display())]
+    Unpacked {
+        /// The file.
+        file: PathBuf,
+        /// As claimed.
+        claims: u64,
+        /// The most.
+        most: u64,
+    },
+    /// An `.npz` is refused.
+    #[error(transparent)]
+    Array(#[from] ArrayError),
+    /// Not an image, or a damaged one.
+    #[error("{}: {reason}", file.display())]
+    BadImage {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An image of a kind that is not taken.
+    #[error("{}: the image is {got}; 8-bit grey (L8) or RGB (Rgb8) is needed", file.display())]
+    ImageMode {
+        /// The file.
+        file: PathBuf,
+        /// Its kind.
+        got: String,
+    },
+    /// A file or folder whose name cannot be told.
+    #[error("{}: its name is not UTF-8", path.display())]
+    Name {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// Nothing that a network can be trained on.
+    #[error(
+        "{}: not fashion-mnist, not a folder with a sub-folder of images a class, not a folder with \
+         train-images-idx3-ubyte and train-labels-idx1-ubyte (or .gz), and not an .npz ({reason})",
+        path.display()
+    )]
+    NotATrainingSet {
+        /// As typed.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// Another number of classes than the network has.
+    #[error("{}: {got} classes{}, and the network has {expected}", path.display(), listed(names))]
+    ClassCount {
+        /// The data.
+        path: PathBuf,
+        /// The network's.
+        expected: usize,
+        /// The data's.
+        got: usize,
+        /// The data's, by name.
+        names: Vec<String>,
+    },
+    /// A class without images.
+    #[error("{}: {}", folder.display(), if *unreadable == 0 {
+        "no .png, .jpg or .jpeg in it; a class needs images".to_owned()
+    } else {
+        format!("none of its {unreadable} images can be read; a class needs images")
+    })]
+    EmptyClass {
+        /// The folder of the class.
+        folder: PathBuf,
+        /// Its images, none of which can be read.
+        unreadable: usize,
+    },
+    /// Images of another size than the network takes.
+    #[error(
+        "{}: {}, and the network takes {}; nothing is resized", file.display(), size(*got), size(*expected)
+    )]
+    ImageSize {
+        /// The file.
+        file: PathBuf,
+        /// `[H, W]` of the network.
+        expected: [usize; 2],
+        /// `[H, W]` of the image or images.
+        got: [usize; 2],
+    },
+    /// Images of two sizes.
+    #[error(
+        "{}: {}, and {} is {}; all images are of one size, and nothing is resized",
+        file.display(), size(*got), first.display(), size(*expected)
+    )]
+    MixedSizes {
+        /// The odd one.
+        file: PathBuf,
+        /// `[H, W]` of the odd one.
+        got: [usize; 2],
+        /// One before it.
+        first: PathBuf,
+        /// `[H, W]` of the one before, and what the network takes.
+        expected: [usize; 2],
+    },
+    /// Channels that cannot be made into the network's.
+    #[error("{}: images of {got} channels, and the network takes {expected}", file.display())]
+    Channels {
+        /// The file.
+        file: PathBuf,
+        /// The network's.
+        expected: usize,
+        /// The images'.
+        got: usize,
+    },
+    /// Colours that a grey network would lose.
+    #[error(
+        "{}{}: the image has colours, and the network takes grey",
+        file.display(), image.map(|at| format!(", image {at}")).unwrap_or_default()
+    )]
+    Coloured {
+        /// The file.
+        file: PathBuf,
+        /// Its position, in a file of many.
+        image: Option<usize>,
+    },
+    /// More images than a few cannot be read.
+    #[error(
+        "{}: {unreadable} of {images} images cannot be read, more than 1 %: {}{}", folder.display(),
+        first.iter().map(Skipped::to_string).collect::<Vec<_>>().join("; "),
+        if *unreadable > first.len() { "; …" } else { "" }
+    )]
+    Unreadable {
+        /// The folder.
+        folder: PathBuf,
+        /// How many cannot.
+        unreadable: usize,
+        /// How many there are.
+        images: usize,
+        /// The first of them.
+        first: Vec<Skipped>,
+    },
+    /// The system gave no thread.
+    #[error("no thread could be started: {0}")]
+    Thread(std::io::Error),
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] TchError),
@@ -122,13 +262,15 @@ impl DataError {
     /// Whether the data are at fault, as opposed to the machine.
     pub fn is_bad_input(&self) -> bool {
         match self {
-            DataError::Torch(_) => false,
+            DataError::Torch(_) | DataError::Thread(_) => false,
+            DataError::Array(error) => error.is_bad_input(),
             // A missing, cut or damaged file; a failing disk is not the user's doing.
             DataError::Io { source, .. } => matches!(
                 source.kind(),
                 std::io::ErrorKind::NotFound
                     | std::io::ErrorKind::PermissionDenied
                     | std::io::ErrorKind::IsADirectory
+                    | std::io::ErrorKind::NotADirectory
                     | std::io::ErrorKind::InvalidData
                     | std::io::ErrorKind::InvalidInput
                     | std::io::ErrorKind::UnexpectedEof
@@ -136,4 +278,17 @@ impl DataError {
             _ => true,
         }
     }
+}
+
+/// Width × height, as image programs say it.
+fn size([height, width]: [usize; 2]) -> String {
+    format!("{width}×{height}")
+}
+
+/// The first names of a list that may be long, in brackets.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.is_empty() { String::new() } else { format!(" ({shown}{more})") }
 }

@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, Idx, LabelledImages};
+use super::idx_pair::IdxPair;
+use super::{DataError, Idx, LabelledImages, labels};
 use crate::cache;
 
 /// The classes, by label.
@@ -98,19 +99,25 @@ impl FashionMnist {
         self.file(TEST[0])
     }
 
+    /// The files of the training images and their labels.
+    pub(super) fn train_pair(&self) -> IdxPair {
+        let [images, labels] = TRAIN.map(|name| self.file(name));
+        IdxPair { images, labels }
+    }
+
+    /// The files of the test images and their labels.
+    pub(super) fn test_pair(&self) -> IdxPair {
+        let [images, labels] = TEST.map(|name| self.file(name));
+        IdxPair { images, labels }
+    }
+
     fn read(&self, [images, labels]: [&str; 2]) -> Result<LabelledImages, DataError> {
         let images = Idx::<3>::open(&self.file(images))?;
         let file = self.file(labels);
         let labels = Idx::<1>::open(&file)?;
-        let (shape, [count]) = (images.shape(), labels.shape());
-        if count != shape[0] {
-            return Err(DataError::Labels { file, images: shape[0], labels: count });
-        }
+        let shape = images.shape();
         let labels = labels.read_all()?;
-        let classes = FASHION_CLASSES.len();
-        if let Some(at) = labels.iter().position(|&l| usize::from(l) >= classes) {
-            return Err(DataError::LabelRange { file, at, got: labels[at], classes });
-        }
+        labels::check(&file, shape[0], &labels, FASHION_CLASSES.len())?;
         LabelledImages::grey(shape, &images.read_all()?, &labels)
     }
 
@@ -120,7 +127,8 @@ impl FashionMnist {
     }
 }
 
-fn present(folder: &Path, name: &str) -> Option<PathBuf> {
+/// The file of this name, as `.gz` or plain.
+pub(super) fn present(folder: &Path, name: &str) -> Option<PathBuf> {
     [folder.join(format!("{name}.gz")), folder.join(name)].into_iter().find(|f| f.is_file())
 }
 

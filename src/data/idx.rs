@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::DataError;
+use super::{DataError, MOST_UNPACKED};
 
 /// The type byte of unsigned bytes.
 const UNSIGNED_BYTE: u8 = 0x08;
@@ -96,6 +96,17 @@ impl<const RANK: usize> Idx<RANK> {
     /// Whether the file is gzip, so that it may hold less than it claims, or far more than its own size.
     pub fn is_compressed(&self) -> bool {
         self.compressed
+    }
+
+    /// Refuses a compressed file that claims more than anything real holds.
+    pub(crate) fn check_unpacked(&self) -> Result<(), DataError> {
+        match self.compressed && self.claimed > MOST_UNPACKED {
+            false => Ok(()),
+            true => {
+                let (file, claims) = (self.file.clone(), self.claimed);
+                Err(DataError::Unpacked { file, claims, most: MOST_UNPACKED })
+            }
+        }
     }
 
     /// Bytes of one record.

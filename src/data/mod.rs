@@ -5,15 +5,30 @@
 
 use std::path::PathBuf;
 
+mod array_file;
+mod channels;
+mod class_folders;
 mod error;
 mod fashion;
 mod idx;
+mod idx_pair;
+pub(crate) mod image_file;
+mod jpeg_end;
 mod labelled;
+mod labelled_array;
+mod labels;
+mod training_set;
 
+pub use array_file::ArrayError;
+pub(crate) use array_file::{ArrayFile, ArrayWriter};
 pub use error::DataError;
 pub use fashion::{FASHION_CLASSES, FashionMnist};
 pub use idx::Idx;
 pub use labelled::LabelledImages;
+pub use training_set::{Skipped, TrainingSet, Wanted};
+
+/// The most that compressed images are unpacked to. What is stored as it is may be of any size.
+const MOST_UNPACKED: u64 = 4 << 30;
 
 /// The images that have names, as `data:fashion-mnist/test`.
 const NAMED: [&str; 2] = ["fashion-mnist/train", "fashion-mnist/test"];

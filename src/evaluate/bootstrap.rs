@@ -64,7 +64,7 @@ impl Bootstrap {
             Ok(left.distance(r, &weights[r])? - right.distance(r, &weights[r])?)
         })?;
         let bias = differences.iter().sum::<f64>() / differences.len() as f64 - value;
-        Ok(interval(value, differences.iter().map(|d| d - bias).collect()))
+        Ok(Interval::of_resamples(value, differences.iter().map(|d| d - bias).collect()))
     }
 
     /// 95 % interval of the mean of differences, one an image.
@@ -79,11 +79,11 @@ impl Bootstrap {
             let weights = self.weights(r, differences.len());
             weights.iter().zip(differences).map(|(w, d)| w * d).sum::<f64>() / n
         });
-        Ok(interval(differences.iter().sum::<f64>() / n, means.collect()))
+        Ok(Interval::of_resamples(differences.iter().sum::<f64>() / n, means.collect()))
     }
 
     /// How often each of n images is in a resample.
-    fn weights(&self, resample: usize, n: usize) -> Vec<f64> {
+    pub(super) fn weights(&self, resample: usize, n: usize) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(resample as u64);
         let mut weights = vec![0.0; n];
@@ -240,18 +240,6 @@ fn over_threads(
             .collect()
     });
     Ok(parts.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
-}
-
-/// The value and the 2.5 % and 97.5 % quantiles of its resamples, interpolated between neighbours.
-fn interval(value: f64, mut resampled: Vec<f64>) -> Interval {
-    resampled.sort_by(f64::total_cmp);
-    let quantile = |q: f64| {
-        let at = q * (resampled.len() - 1) as f64;
-        let (below, share) = (at.floor() as usize, at.fract());
-        let above = (below + 1).min(resampled.len() - 1);
-        resampled[below] + share * (resampled[above] - resampled[below])
-    };
-    Interval { value, low: quantile(0.025), high: quantile(0.975) }
 }
 
 #[cfg(test)]

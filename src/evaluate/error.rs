@@ -59,14 +59,6 @@ pub enum EvaluateError {
         /// N.
         n: usize,
     },
-    /// Not an image, a damaged one, or one of a kind that is not taken.
-    #[error("{}: {reason}", file.display())]
-    BadImage {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
     /// An image that differs from those before it.
     #[error("{}: {got}, and {} is {expected}; all images of a set are of one size and mode", file.display(), first.display())]
     MixedImages {
@@ -88,16 +80,6 @@ pub enum EvaluateError {
         shape: [usize; 3],
         /// The most values.
         most: usize,
-    },
-    /// More than anything real holds, in a file of a few bytes.
-    #[error("{}: claims {claims} bytes of images, compressed; at most {most} are unpacked", file.display())]
-    Unpacked {
-        /// The file.
-        file: PathBuf,
-        /// As claimed.
-        claims: u64,
-        /// The most.
-        most: u64,
     },
     /// Images of two sizes where one pixel is compared with one pixel.
     #[error("{a} has images of {shape_a:?} [H, W, C], {b} of {shape_b:?}")]
@@ -139,7 +121,7 @@ pub enum EvaluateError {
     /// An `.npz` is refused.
     #[error(transparent)]
     Array(#[from] ArrayError),
-    /// An IDX file is refused.
+    /// An image or an IDX file is refused.
     #[error(transparent)]
     Data(#[from] DataError),
     /// A shard that is not one.
@@ -179,6 +161,24 @@ pub enum EvaluateError {
     /// The extractor failed.
     #[error(transparent)]
     Extract(#[from] ExtractError),
+    /// A setting with which exits cannot be looked at.
+    #[error("{setting} {got}: {reason}")]
+    HeldOut {
+        /// Its name.
+        setting: &'static str,
+        /// Its value.
+        got: String,
+        /// Why not.
+        reason: String,
+    },
+    /// An exit gave NaN or infinity.
+    #[error("at time {t} an exit of one of images {}..{} is not finite", images.start, images.end)]
+    ExitsNotFinite {
+        /// The time.
+        t: usize,
+        /// The images of the micro-batch.
+        images: Range<usize>,
+    },
     /// The caller wants no more.
     #[error("stopped after {done} of {count} images")]
     Stopped {
@@ -207,6 +207,7 @@ impl EvaluateError {
             | EvaluateError::Stopped { .. }
             | EvaluateError::Thread(_)
             | EvaluateError::Torch(_)
+            | EvaluateError::ExitsNotFinite { .. }
             | EvaluateError::Declared { .. } => false,
             EvaluateError::Extract(error) => error.is_bad_input(),
             EvaluateError::Metric(error) => error.is_bad_input(),

@@ -9,13 +9,15 @@ use std::path::Path;
 use ndarray::{Array2, ArrayView2};
 
 use super::MetricError;
-use super::array_file::{ArrayFile, ArrayWriter, WIDEST};
 use super::metric_error::check_comparable;
+use crate::data::{ArrayFile, ArrayWriter};
 use crate::extract::Identity;
 use crate::output::write_atomically;
 
 /// Numbers held in memory while rows go to or from a file.
 const CHUNK: usize = 1 << 16;
+/// No feature vector is wider: a covariance of this width has 2 GiB.
+pub(super) const WIDEST: u64 = 1 << 14;
 /// Longest identity read.
 pub(super) const LONGEST_IDENTITY: u64 = 1 << 16;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::array_file::ArrayError;
+use crate::data::ArrayError;
 use crate::extract::Identity;
 use crate::output::OutputError;
 

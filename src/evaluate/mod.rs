@@ -4,10 +4,10 @@
 //! Images are streamed through an [`Extractor`](crate::extract::Extractor) in micro-batches of fixed size
 //! into a [`FeatureSet`]; its [`Statistics`] are gathered on the way. Everything behind the network is f64.
 
-mod array_file;
 mod bootstrap;
 mod error;
 mod estimate;
+pub mod exits;
 mod extraction;
 mod feature_set;
 mod frechet;
@@ -23,7 +23,7 @@ mod source;
 mod ssim;
 mod statistics;
 
-pub use array_file::ArrayError;
+pub use crate::data::ArrayError;
 pub use bootstrap::Bootstrap;
 pub use error::EvaluateError;
 pub use estimate::{Estimate, Interval};

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::array_file::ArrayFile;
 use super::{EvaluateError, ImageSet, Statistics};
+use crate::data::ArrayFile;
 
 /// Images, or all that is left of them.
 #[derive(Debug)]

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use super::array_file::{ArrayFile, ArrayWriter, WIDEST};
-use super::feature_set::{check_rows, read_identity, write_identity};
+use super::feature_set::{WIDEST, check_rows, read_identity, write_identity};
 use super::linear_algebra::{add_gram, mean_row, mirror_lower, widen};
 use super::metric_error::check_comparable;
 use super::{FeatureSet, MetricError};
+use crate::data::{ArrayFile, ArrayWriter};
 use crate::extract::Identity;
 use crate::output::write_atomically;
 

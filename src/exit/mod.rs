@@ -8,18 +8,25 @@
 mod change;
 mod fixed;
 mod full;
+mod gate;
 mod schedule;
 mod spec;
+mod threshold;
+mod uncertainty;
 
 pub use change::{Change, ChangeError};
 pub use fixed::Fixed;
 pub use full::Full;
+pub use gate::{GateExit, GateRule};
 pub use schedule::{Measured, Provenance, Schedule, ScheduleError, Segment};
-pub use spec::{ExitSpec, ExitSpecError, schedule_names};
+pub use spec::{ExitSpec, ExitSpecError, find_schedule, schedule_names};
+pub use threshold::{Threshold, ThresholdError};
+pub use uncertainty::Uncertainty;
 
 use tch::{TchError, Tensor};
 
 use crate::backbone::ExitPoint;
+use crate::learned::LearnedExits;
 use crate::row_memory::RowMemory;
 
 /// What a policy may ask of the model it is to be used with.
@@ -131,6 +138,16 @@ pub enum ExitError {
     /// The schedule does not fit the model.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// Its learned exits were trained on other weights.
+    #[error("exit {exit} was trained on weights with sha256 {expected}, and these have {got}")]
+    OtherWeights {
+        /// The policy.
+        exit: String,
+        /// SHA-256 of the weights that it was trained on.
+        expected: String,
+        /// SHA-256 of the weights in use.
+        got: String,
+    },
     /// It gave another number of verdicts than there are rows.
     #[error("exit {exit} gave {got} verdicts for {expected} rows")]
     Verdicts {
@@ -152,6 +169,19 @@ pub enum ExitError {
     /// libtorch refused.
     #[error(transparent)]
     Torch(#[from] TchError),
+}
+
+/// Refuses a model whose exits these are not.
+fn other_weights(exit: &str, exits: &LearnedExits, model: &ModelFacts) -> Result<(), ExitError> {
+    let expected = &exits.config().weights_sha256;
+    match expected == model.weights_sha256 {
+        true => Ok(()),
+        false => Err(ExitError::OtherWeights {
+            exit: exit.into(),
+            expected: expected.clone(),
+            got: model.weights_sha256.into(),
+        }),
+    }
 }
 
 /// A policy that was chosen at run time is one too.

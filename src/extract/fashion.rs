@@ -10,19 +10,17 @@
 //! 0.28 million parameters, 22 million multiply-adds an image. The one forward serves training, where batch norm
 //! takes the batch's statistics, and extraction, where it is folded into the convolutions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use half::f16;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
-use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::convolution::{BatchNorm, Convolution, take};
 use super::{ExtractError, Extractor, Features, Identity, read_weights, shape_of};
-use crate::output::{OutputError, write_bytes};
+use crate::output::{OutputError, write_tensors};
 
 const NAME: &str = "fashion-features";
 /// Name, channels in, channels out.
@@ -105,23 +103,7 @@ impl FashionNet {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, file: &Path) -> Result<(), OutputError> {
-        let mut arrays = vec![];
-        for (name, tensor) in self.named() {
-            let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-            let values = Vec::<f32>::try_from(tensor.f_detach()?.f_contiguous()?.f_view(-1)?)?;
-            let bytes: Vec<u8> = values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
-            arrays.push((name, shape, bytes));
-        }
-        let bad = |e: safetensors::SafeTensorError| OutputError::Array {
-            file: file.to_owned(),
-            reason: e.to_string(),
-        };
-        let views = arrays
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F16, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(bad)?;
-        write_bytes(file, &safetensors::serialize(views, None).map_err(bad)?)
+        write_tensors(file, Kind::Half, &self.named(), HashMap::new())
     }
 
     /// Reads what [`FashionNet::write`] wrote, in f32, with the SHA-256 of the file. Nothing asks for gradients.

@@ -35,6 +35,12 @@ pub(crate) fn write_bytes(file: &Path, bytes: &[u8]) -> Result<(), OutputError> 
     write_atomically(file, |w| w.write_all(bytes).map_err(OutputError::io(file)))
 }
 
+/// Writes a text file, all or nothing.
+#[cfg(feature = "train")]
+pub(crate) fn write_text(file: &Path, text: &str) -> Result<(), OutputError> {
+    write_bytes(file, text.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

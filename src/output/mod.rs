@@ -9,16 +9,20 @@ mod parameters;
 mod pixels;
 mod png;
 mod sheet;
+mod tensors;
 
 pub use atomic::write_atomically;
 #[cfg(feature = "evaluate")]
 pub(crate) use atomic::write_bytes;
+#[cfg(feature = "train")]
+pub(crate) use atomic::write_text;
 pub use folder::{Existing, OutputFolder, check_writable, is_image_name};
 pub use npz::{read_noise, write_npz};
 pub use parameters::{ImageParameters, Parameters, RunParameters};
 pub use pixels::{Pixels, read_image};
 pub use png::{read_parameters, read_png, write_png};
 pub use sheet::{contact_sheet, write_sheet};
+pub(crate) use tensors::write_tensors;
 
 use std::path::{Path, PathBuf};
 

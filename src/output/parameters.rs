@@ -11,6 +11,9 @@ pub struct RunParameters {
     pub weights: String,
     /// SHA-256 of the weights, hex.
     pub weights_sha256: String,
+    /// SHA-256 of the learned exits beside them, hex; none if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exits_sha256: Option<String>,
     /// The solver, as on the command line.
     pub solver: String,
     /// Solver steps.
@@ -140,7 +143,8 @@ impl Parameters {
         add("--solver", &run.solver);
         add("--steps", &run.steps.to_string());
         add("--exit", &run.exit);
-        if run.tail != head() {
+        // Beside learned exits the default may be another.
+        if run.tail != head() || run.exits_sha256.is_some() {
             add("--tail", &run.tail);
         }
         if run.guidance != 1.0 {

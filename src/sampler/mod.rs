@@ -31,7 +31,7 @@ use crate::exit::{Exit, Full, ModelFacts};
 use crate::guidance::Guidance;
 use crate::observer::{Event, Observer, Sample};
 use crate::solver::{Evaluation, Method, Solver, SolverError, SolverSpec, StartAt};
-use crate::tail::{Head, Tail};
+use crate::tail::{Tail, default_tail};
 
 /// Draws images from a model, as deep as its exit says.
 ///
@@ -73,12 +73,12 @@ impl Outcome {
 }
 
 impl Sampler {
-    /// Full depth, DPM-Solver++ 2M in 20 steps, no guidance, every core.
+    /// Full depth, the model's trained heads or the shared one, DPM-Solver++ 2M in 20 steps, no guidance, every core.
     pub fn new(model: Model) -> Self {
         Self {
-            model,
             exit: Box::new(Full),
-            tail: Box::new(Head),
+            tail: default_tail(model.exits.as_ref()),
+            model,
             solver: SolverSpec::new(Method::DpmSolverPp { order: 2 }),
             steps: 20,
             guidance: Guidance::NONE,

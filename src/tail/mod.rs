@@ -1,21 +1,24 @@
 //! A tail stands in for the blocks that were skipped: from a_i, the state at the exit, it predicts b_i,
 //! the state that the skipped blocks would have made of it.
 //!
-//! Some tails look at a_i alone ([`Head`]); others at what the skipped blocks did to the same image before
+//! Some tails look at a_i alone ([`Head`], [`Heads`]); others at what the skipped blocks did to the same image before
 //! ([`Residual`]). The latter are shown a_i and b_N of every row that runs to the end, at the exits that the
 //! policy can take, and keep what they need in the row's own [`RowMemory`]. Until a row has what leaving
 //! needs ([`Tail::ready`]) its image is run to full depth, whatever the policy and its bounds say.
 
 mod head;
+mod heads;
 mod residual;
 mod spec;
 
 pub use head::Head;
+pub use heads::Heads;
 pub use residual::Residual;
 pub use spec::{TailSpec, TailSpecError};
 
 use tch::{TchError, Tensor};
 
+use crate::learned::LearnedExits;
 use crate::row_memory::RowMemory;
 
 /// What replaces the skipped part of the backbone.
@@ -57,6 +60,14 @@ pub trait Tail: Send {
 
     /// The same tail for another thread.
     fn share(&self) -> Box<dyn Tail>;
+}
+
+/// A model's tail unless another is asked for: its trained heads if it has some, else the shared one.
+pub fn default_tail(exits: Option<&LearnedExits>) -> Box<dyn Tail> {
+    match exits.and_then(Heads::new) {
+        Some(heads) => Box::new(heads),
+        None => Box::new(Head),
+    }
 }
 
 /// A tail that was chosen at run time is one too.

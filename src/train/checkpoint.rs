@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::TrainError;
 use crate::backbone::Checkpoint;
-use crate::output::{OutputError, write_bytes};
+use crate::output::write_tensors;
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,26 +24,11 @@ impl TrainState {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, file: &Path, tensors: &[(String, Tensor)]) -> Result<(), TrainError> {
-        let mut arrays = Vec::with_capacity(tensors.len());
-        for (name, tensor) in tensors {
-            let values = Vec::<f32>::try_from(tensor.f_detach()?.f_contiguous()?.f_view(-1)?)?;
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            arrays.push((name, tensor.size().iter().map(|&n| n as usize).collect::<Vec<_>>(), bytes));
-        }
-        let bad = |e: safetensors::SafeTensorError| OutputError::Array {
-            file: file.to_owned(),
-            reason: e.to_string(),
-        };
-        let views = arrays
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(bad)?;
         let facts = HashMap::from([
             ("step".to_owned(), self.step.to_string()),
             ("seconds".to_owned(), self.seconds.to_string()),
         ]);
-        Ok(write_bytes(file, &safetensors::serialize(views, Some(facts)).map_err(bad)?)?)
+        Ok(write_tensors(file, Kind::Float, tensors, facts)?)
     }
 
     /// Reads what [`TrainState::write`] wrote, into the same tensors.
@@ -87,10 +71,10 @@ mod tests {
         let tensor = Tensor::from_slice(&[1f32 / 3.0, -0.0, 1e-40]).view([3, 1]);
         let state = TrainState { step: 12, seconds: 3.25 };
         state.write(&file, &[("a".into(), tensor.shallow_clone())]).unwrap();
-        let into = [("a".to_owned(), Tensor::zeros([3, 1], (tch::Kind::Float, tch::Device::Cpu)))];
+        let into = [("a".to_owned(), Tensor::zeros([3, 1], (Kind::Float, tch::Device::Cpu)))];
         assert_eq!(TrainState::read(&file, &into).unwrap(), state);
         assert_eq!(into[0].1, tensor);
-        let other = [("a".to_owned(), Tensor::zeros([1, 3], (tch::Kind::Float, tch::Device::Cpu)))];
+        let other = [("a".to_owned(), Tensor::zeros([1, 3], (Kind::Float, tch::Device::Cpu)))];
         assert!(matches!(TrainState::read(&file, &other), Err(TrainError::Checkpoint(_))));
     }
 }

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use tch::TchError;
 
-use crate::backbone::CheckpointError;
+use crate::backbone::{CheckpointError, ModelError};
 use crate::data::DataError;
+use crate::exit::ExitError;
 use crate::extract::ExtractError;
+use crate::learned::LearnedError;
 use crate::output::OutputError;
 
 /// Why a run does not start, or ends early.
@@ -69,6 +71,31 @@ pub enum TrainError {
         /// Its loss.
         loss: f64,
     },
+    /// The gradients left all that was usual.
+    #[error(
+        "the gradients' norm is {norm:.3e} at step {step}, where {usual:.3e} is usual: training diverged; a smaller \
+         learning rate may help"
+    )]
+    Exploded {
+        /// The step.
+        step: usize,
+        /// Its gradients' norm.
+        norm: f64,
+        /// The moving average before it.
+        usual: f64,
+    },
+    /// The network to start from is refused.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The schedule to train for is refused.
+    #[error(transparent)]
+    Exit(#[from] ExitError),
+    /// The exits to train, or the file of those just trained, are refused.
+    #[error(transparent)]
+    Learned(#[from] LearnedError),
+    /// A sample sheet cannot be drawn.
+    #[error("a sample sheet: {0}")]
+    Sheet(String),
     /// The system gave no thread, or one of them died.
     #[error("a worker thread failed: {0}")]
     Worker(String),
@@ -88,7 +115,10 @@ impl TrainError {
             TrainError::Output(OutputError::Torch(_))
             | TrainError::Checkpoint(CheckpointError::Torch(_))
             | TrainError::Extract(_)
+            | TrainError::Model(ModelError::Checkpoint(CheckpointError::Torch(_)))
             | TrainError::Diverged { .. }
+            | TrainError::Exploded { .. }
+            | TrainError::Sheet(_)
             | TrainError::Worker(_)
             | TrainError::Torch(_) => false,
             _ => true,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::TrainError;
+use super::{TrainError, loss_svg};
 use crate::output::{OutputError, check_writable, write_atomically};
 
 /// The folder of one run.
@@ -71,6 +71,27 @@ impl RunFolder {
         self.path.join("model.safetensors")
     }
 
+    /// The weights folder that comes out.
+    pub fn weights(&self) -> PathBuf {
+        self.path.join("weights")
+    }
+
+    /// The loss against the step, drawn.
+    pub fn loss_plot(&self) -> PathBuf {
+        self.path.join("loss.svg")
+    }
+
+    /// The sample sheet of a step; its folder is made.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn samples(&self, step: usize) -> Result<PathBuf, TrainError> {
+        let folder = self.path.join("samples");
+        fs::create_dir_all(&folder)
+            .map_err(|source| OutputError::NotWritable { folder: folder.clone(), source })?;
+        Ok(folder.join(format!("{step:06}.png")))
+    }
+
     /// Writes a text file, all or nothing.
     ///
     /// # Errors
@@ -97,6 +118,21 @@ impl RunFolder {
                 .write_all(format!("{line}\n").as_bytes())
         };
         Ok(add().map_err(|source| OutputError::Io { file: file.clone(), source })?)
+    }
+
+    /// Draws `loss.svg` from the metrics.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn plot(&self) -> Result<(), TrainError> {
+        let file = self.metrics();
+        let text = match fs::read_to_string(&file) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            text => text.map_err(|source| OutputError::Io { file: file.clone(), source })?,
+        };
+        let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.write(&self.loss_plot(), &loss_svg(&lines, &format!("{name}: loss by step")))
     }
 
     /// Drops the metrics of steps behind `step`, which are to be made again.

@@ -56,8 +56,9 @@ fn main() -> ExitCode {
 fn sampler(exit: &str) -> Result<Sampler, Failure> {
     let root = Path::new(OFFRAMP);
     let exit = ExitSpec::Schedule(exit.into());
-    let exit = exit.build(&root.join("schedules/fashion-dit")).map_err(offramp::Error::from)?;
     let model = Model::open(root.join("weights/fashion-dit")).map_err(offramp::Error::from)?;
+    let schedules = root.join("schedules/fashion-dit");
+    let exit = exit.build(&schedules, model.exits.as_ref()).map_err(offramp::Error::from)?;
     Ok(Sampler::new(model).with_exit(exit))
 }
 

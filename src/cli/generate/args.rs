@@ -34,14 +34,17 @@ pub struct Args {
     pub solver: String,
 
     /// Where evaluations leave the network: full, fixed:DEPTH, schedule:NAME|FILE,
-    /// change:THRESHOLD[,after=BLOCKS][,max=REUSES] (when the first blocks change less than that).
+    /// change:THRESHOLD[,after=BLOCKS][,max=REUSES] (when the first blocks change less than that),
+    /// uncertainty:THRESHOLD[,min=DEPTH][,max=DEPTH] (when the weights' trained estimators pass it),
+    /// gate:THRESHOLD[,…] or gate:q=QUANTILE[,…] (when their trained gates do).
     #[arg(long, default_value = "full", value_name = "SPEC")]
     pub exit: String,
 
-    /// What stands in for skipped blocks: head (the network's own final layer), residual (what they added at
-    /// the image's last full evaluation).
-    #[arg(long, default_value = "head", value_name = "SPEC")]
-    pub tail: String,
+    /// What stands in for skipped blocks: head (the network's own final layer), heads (trained ones before it),
+    /// residual (what they added at the image's last full evaluation); by default heads if the weights have
+    /// them, else head.
+    #[arg(long, value_name = "SPEC")]
+    pub tail: Option<String>,
 
     /// Short for --exit schedule:NAME|FILE.
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "exit")]

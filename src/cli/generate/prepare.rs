@@ -42,19 +42,20 @@ impl Run {
             Some(schedule) => ExitSpec::Schedule(schedule.clone()),
             None => args.exit.parse()?,
         };
-        let tail: TailSpec = args.tail.parse()?;
+        let tail: Option<TailSpec> = args.tail.as_ref().map(|tail| tail.parse()).transpose()?;
         let device = device(&args.device)?;
         let weights = places::weights(&args.weights)?;
-        let policy = exit.build(&places::schedules(&weights))?;
         let dtype = if args.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
         let model = Model::open_on(&weights, device, dtype)?;
+        let policy = exit.build(&places::schedules(&weights), model.exits.as_ref())?;
+        let tail = tail.map(|tail| tail.build(model.exits.as_ref())).transpose()?;
 
         let request = request(&args, &model)?;
-        let mut sampler = Sampler::new(model)
-            .with_exit(policy)
-            .with_tail(tail.build())
-            .with_solver(solver, args.steps)
-            .with_guidance(guidance);
+        let mut sampler =
+            Sampler::new(model).with_exit(policy).with_solver(solver, args.steps).with_guidance(guidance);
+        if let Some(tail) = tail {
+            sampler = sampler.with_tail(tail);
+        }
         if let Some(batch) = args.batch {
             sampler = sampler.with_batch(batch);
         }
@@ -170,6 +171,7 @@ fn parameters(
         version: env!("CARGO_PKG_VERSION").into(),
         weights: args.weights.clone(),
         weights_sha256: model.sha256.clone(),
+        exits_sha256: model.exits.as_ref().and_then(|e| e.sha256()).map(str::to_owned),
         solver: solver.to_string(),
         steps: args.steps,
         exit: exit.to_string(),

@@ -46,7 +46,7 @@ pub struct Args {
     images: usize,
 
     /// Stop behind a checkpoint after so many minutes; --resume goes on.
-    #[arg(long, value_name = "M", value_parser = minutes)]
+    #[arg(long, value_name = "M", value_parser = super::minutes)]
     max_minutes: Option<Duration>,
 
     /// Steps between checkpoints.
@@ -70,11 +70,6 @@ pub struct Args {
     quiet: bool,
 }
 
-fn minutes(text: &str) -> Result<Duration, String> {
-    let minutes: f64 = text.parse().map_err(|e| format!("{e}"))?;
-    Duration::try_from_secs_f64(60.0 * minutes).map_err(|e| e.to_string())
-}
-
 pub fn run(args: Args) -> Result<(), Failure> {
     let interrupt = Interrupt::listen();
     let data = FashionMnist::find(args.data.as_deref())?;
@@ -93,7 +88,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let start = Instant::now();
     let mut told = Ok(());
     let complete = run.train(args.checkpoint_every, &mut |report| {
-        progress.step(report);
+        let accuracy = report.test_accuracy.map(|a| format!("test accuracy {:.2} %", 100.0 * a));
+        progress.step(report.step, report.steps, &format!("loss {:.3}", report.loss), accuracy.as_deref());
         if args.json {
             told = say!(
                 "{}",

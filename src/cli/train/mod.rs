@@ -1,7 +1,13 @@
 //! `offramp train`: makes weights.
 
+mod backbone;
+mod exits;
 mod features;
 mod progress;
+mod recipe;
+mod session;
+
+use std::time::Duration;
 
 use super::Failure;
 
@@ -14,6 +20,10 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    /// Train a denoiser.
+    Backbone(backbone::Args),
+    /// Train weights to be left early.
+    Exits(exits::Args),
     /// Train the classifier behind the extractor fashion-features.
     Features(features::Args),
 }
@@ -22,6 +32,8 @@ impl Args {
     /// Whether a machine listens.
     pub fn json(&self) -> bool {
         match &self.what {
+            What::Backbone(args) => args.session.json,
+            What::Exits(args) => args.session.json,
             What::Features(args) => args.json,
         }
     }
@@ -29,6 +41,13 @@ impl Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     match args.what {
+        What::Backbone(args) => backbone::run(args),
+        What::Exits(args) => exits::run(args),
         What::Features(args) => features::run(args),
     }
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    Duration::try_from_secs_f64(60.0 * minutes).map_err(|e| e.to_string())
 }

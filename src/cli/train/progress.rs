@@ -4,7 +4,6 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use offramp::train::StepReport;
 
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
@@ -42,28 +41,26 @@ impl Progress {
         Progress::Bar(bar)
     }
 
-    /// A step is made.
-    pub fn step(&mut self, report: &StepReport) {
-        let StepReport { step, steps, loss, test_accuracy } = *report;
-        let accuracy = test_accuracy.map(|a| format!(", test accuracy {:.2} %", 100.0 * a));
+    /// A step is made: `now` says what it was like, `milestone` what is worth a line of its own.
+    pub fn step(&mut self, step: usize, steps: usize, now: &str, milestone: Option<&str>) {
         match self {
             Progress::Bar(bar) => {
                 bar.set_position(step as u64);
-                bar.set_message(format!("loss {loss:.3}"));
-                if let Some(accuracy) = accuracy {
-                    bar.println(format!("step {step}{accuracy}"));
+                bar.set_message(now.to_owned());
+                if let Some(milestone) = milestone {
+                    bar.println(format!("step {step}, {milestone}"));
                 }
             }
             Progress::Lines { before, start, last } => {
-                if accuracy.is_some() || last.elapsed() >= BETWEEN_LINES {
+                if milestone.is_some() || last.elapsed() >= BETWEEN_LINES {
                     *last = Instant::now();
                     let left =
                         start.elapsed().as_secs_f64() * (steps - step) as f64 / (step - *before) as f64;
-                    let accuracy = accuracy.unwrap_or_default();
+                    let milestone = milestone.map(|m| format!(", {m}")).unwrap_or_default();
                     // Nobody need listen.
                     let _ = writeln!(
                         std::io::stderr(),
-                        "step {step}/{steps}, loss {loss:.3}{accuracy}, about {left:.0} s left"
+                        "step {step}/{steps}, {now}{milestone}, about {left:.0} s left"
                     );
                 }
             }

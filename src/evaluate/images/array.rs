@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::check_size;
-use crate::data::Idx;
+use crate::data::{ArrayFile as Npz, Idx};
 use crate::evaluate::EvaluateError;
-use crate::evaluate::array_file::{ArrayFile as Npz, MOST_UNPACKED};
 use crate::output::Pixels;
 
-/// Bytes of an IDX file read at a time.
+/// Bytes unpacked at a time.
 const CHUNK: usize = 1 << 20;
 
 #[derive(Debug)]
@@ -47,7 +46,7 @@ impl ArrayFile {
 
     fn npz(path: &Path) -> Result<Self, EvaluateError> {
         let mut npz = Npz::open(path)?;
-        let array = npz.array("arr_0")?;
+        let mut array = npz.array("arr_0")?;
         array.check_bytes()?;
         let expected = "[N, H, W], [N, H, W, 1] or [N, H, W, 3]";
         array.shape(array.dimensions().len(), expected)?;
@@ -64,7 +63,17 @@ impl ArrayFile {
         check_size(path, shape)?;
         let pixels = match array.stored_at()? {
             Some(start) => (Mutex::new(File::open(path).map_err(EvaluateError::io(path))?), start),
-            None => unpacked(|to| array.copy_to(to))?,
+            None => unpacked(|to| {
+                let mut left = len * shape.iter().product::<usize>();
+                let mut chunk = vec![0; CHUNK.min(left)];
+                while left > 0 {
+                    let chunk = &mut chunk[..CHUNK.min(left)];
+                    array.next_bytes(chunk)?;
+                    to.write_all(chunk).map_err(EvaluateError::temporary)?;
+                    left -= chunk.len();
+                }
+                Ok(array.finish()?)
+            })?,
         };
         Ok(Self { path: path.to_owned(), len, shape, pixels })
     }
@@ -73,10 +82,7 @@ impl ArrayFile {
         let mut idx = Idx::<3>::open(path)?;
         let [len, h, w] = idx.shape();
         check_size(path, [h, w, 1])?;
-        let claims = len as u64 * idx.record() as u64;
-        if idx.is_compressed() && claims > MOST_UNPACKED {
-            return Err(EvaluateError::Unpacked { file: path.to_owned(), claims, most: MOST_UNPACKED });
-        }
+        idx.check_unpacked()?;
         let records = (CHUNK / idx.record()).max(1);
         let pixels = unpacked(|to| {
             while let Some(bytes) = idx.next_records(records)? {

@@ -4,12 +4,11 @@
 //! a shard's statistics, and writes running ones) and one libtorch thread; shards run side by side as far as
 //! threads go. What comes out does not depend on how many threads there were.
 
-use std::thread;
-
 use tch::{Kind, Reduction, TchError, Tensor};
 
 use crate::extract::FashionNet;
 use crate::train::TrainError;
+use crate::train::workers::in_threads;
 
 /// Copies of a network.
 pub(super) struct Shards {
@@ -41,29 +40,12 @@ impl Shards {
         net: &FashionNet,
         work: &(dyn Fn(usize, &FashionNet) -> Result<T, TchError> + Sync),
     ) -> Result<Vec<T>, TrainError> {
-        let per_thread = self.copies.len().div_ceil(self.threads);
         let values = values(net);
-        let joined = thread::scope(|scope| {
-            let mut handles = vec![];
-            for (t, copies) in self.copies.chunks_mut(per_thread).enumerate() {
-                let values: Vec<Tensor> = values.iter().map(Tensor::shallow_clone).collect();
-                let run = move || -> Result<Vec<T>, TchError> {
-                    let part = |(i, copy): (usize, &mut FashionNet)| {
-                        copy_values(copy, &values)?;
-                        work(t * per_thread + i, copy)
-                    };
-                    copies.iter_mut().enumerate().map(part).collect()
-                };
-                let handle = thread::Builder::new().spawn_scoped(scope, run);
-                handles.push(handle.map_err(|e| TrainError::Worker(e.to_string()))?);
-            }
-            let join = |handle: thread::ScopedJoinHandle<'_, Result<Vec<T>, TchError>>| {
-                let ended = handle.join().map_err(|_| TrainError::Worker("it panicked".into()))?;
-                Ok(ended?)
-            };
-            handles.into_iter().map(join).collect::<Result<Vec<_>, TrainError>>()
-        })?;
-        Ok(joined.into_iter().flatten().collect())
+        let own = |copy| (copy, values.iter().map(Tensor::shallow_clone).collect::<Vec<_>>());
+        in_threads(self.threads, self.copies.iter_mut().map(own).collect(), &|i, (copy, values)| {
+            copy_values(copy, &values)?;
+            Ok(work(i, copy)?)
+        })
     }
 
     /// Mean loss of a batch and its gradients, one a parameter; `shard` makes each shard's part, all of one

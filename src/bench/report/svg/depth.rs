@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::scale::Scale;
-use super::{marker, px};
+use super::marker;
 use crate::bench::family::Family;
 use crate::bench::report::number::{fixed, significant};
 use crate::bench::{AtTime, Row};
+use crate::plot::{Scale, px};
 
 /// Whether a row's depth is worth a panel: it was recorded, and is not every block always.
 pub fn varies(row: &Row) -> bool {

@@ -2,12 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::frame::Frame;
+use super::figure::Size;
 use super::labels::spread_out;
-use super::scale::Scale;
-use super::{Size, px};
 use crate::bench::ExitErrors;
 use crate::bench::report::number::{count, significant};
+use crate::plot::{Frame, Scale, px};
 
 /// One line an exit, pale for the first to strong for the last.
 pub fn plot(errors: &ExitErrors, size: Size) -> Markup {

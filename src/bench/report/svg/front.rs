@@ -2,16 +2,15 @@
 
 use maud::{Markup, html};
 
-use super::frame::Frame;
+use super::figure::Size;
 use super::labels::{HEIGHT, Rect};
 use super::mark_labels::{Mark, along, draw, labels, leaders};
 use super::marker;
-use super::scale::Scale;
-use super::{Size, px, text_width};
 use crate::bench::family::Family;
 use crate::bench::report::comparison::{Comparison, Point};
 use crate::bench::report::measure::Measure;
 use crate::bench::report::number::{count, significant};
+use crate::plot::{Frame, Scale, px, text_width};
 
 /// Rows as marks, filled where no other row is both faster and better; a line through each family's own
 /// front; the floor of real images.

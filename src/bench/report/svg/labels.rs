@@ -1,5 +1,7 @@
 //! Labels beside their points, none upon another.
 
+use crate::plot::Frame;
+
 /// A rectangle: left, top, width, height.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rect {
@@ -10,6 +12,12 @@ pub struct Rect {
 }
 
 impl Rect {
+    /// The area that a frame leaves for data.
+    pub fn inside_of(frame: &Frame) -> Self {
+        let ((left, right), (bottom, top)) = (frame.x_range(), frame.y_range());
+        Self { x: left, y: top, w: right - left, h: bottom - top }
+    }
+
     /// Around a centre.
     pub fn around(x: f64, y: f64, half: f64) -> Self {
         Self { x: x - half, y: y - half, w: 2.0 * half, h: 2.0 * half }

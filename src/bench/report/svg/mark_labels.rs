@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::frame::Frame;
 use super::labels::{Anchor, Rect, leader, place};
 use super::marker;
-use super::{px, shortened, text_width};
+use super::shortened;
 use crate::bench::family::Family;
+use crate::plot::{Frame, px, text_width};
 
 /// A row's mark.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Label {
 pub fn labels(marks: &[Mark], names: &[String], frame: &Frame, soft: &[Rect], taken: &[Rect]) -> Vec<Label> {
     let mut hard: Vec<Rect> = marks.iter().map(|m| Rect::around(m.x, m.y, 6.5)).collect();
     hard.extend(taken);
-    let area = frame.area();
+    let area = Rect::inside_of(frame);
     let frame = Rect { x: area.x + 2.0, y: area.y - 8.0, w: area.w + 8.0, h: area.h + 6.0 };
     let mut texts: Vec<String> = marks.iter().map(|m| shortened(&names[m.row], 30)).collect();
     let anchors = |texts: &[String]| -> Vec<Anchor> {

@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::px;
 use crate::bench::family::Family;
+use crate::plot::px;
 
 /// The style sheet's class of a family.
 pub fn class(family: Family) -> &'static str {

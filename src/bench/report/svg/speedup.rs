@@ -2,14 +2,14 @@
 
 use maud::{Markup, html};
 
-use super::frame::Frame;
+use super::figure::Size;
 use super::labels::{HEIGHT, Rect};
 use super::mark_labels::{Mark, along, draw, labels, leaders};
-use super::scale::Scale;
-use super::{Size, marker, px, text_width};
+use super::marker;
 use crate::bench::family::Family;
 use crate::bench::report::number::{fixed, significant};
 use crate::bench::{Row, Spread};
+use crate::plot::{Frame, Scale, px, text_width};
 
 /// Rows with both numbers: (row, predicted, measured).
 pub fn rows(rows: &[Row]) -> Vec<(usize, f64, Spread)> {

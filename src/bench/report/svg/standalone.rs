@@ -2,11 +2,12 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::frame::Frame;
+use super::figure::Size;
 use super::front::{content, described};
-use super::{STYLE, Size, marker, px, text_width};
+use super::{STYLE, marker};
 use crate::bench::family::Family;
 use crate::bench::report::comparison::Comparison;
+use crate::plot::{Frame, px, text_width};
 
 /// A legend's height, and the room around the whole.
 const LEGEND: f64 = 30.0;
