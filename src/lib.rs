@@ -53,6 +53,7 @@ pub mod exit;
 pub mod extract;
 mod guidance;
 pub mod learned;
+mod linear;
 pub mod noise;
 mod observer;
 pub mod output;

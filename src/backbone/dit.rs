@@ -13,21 +13,7 @@ use super::checkpoint::{Checkpoint, CheckpointError};
 use super::config::{Config, Layout};
 use super::dit_keys::{self, TIME_FEATURES};
 use super::{Backbone, ExitPoint, ImageShape, Input, State};
-
-struct Linear {
-    weight: Tensor, // [out, in]
-    bias: Tensor,   // [out]
-}
-
-impl Linear {
-    fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&self.weight, Some(&self.bias))
-    }
-
-    fn share(&self) -> Self {
-        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
-    }
-}
+use crate::linear::Linear;
 
 struct Block {
     qkv: Linear,
@@ -56,7 +42,7 @@ pub struct Dit {
 }
 
 /// Epsilon of every LayerNorm but Hugging Face's norm before the MLP.
-const NORM_EPS: f64 = 1e-6;
+pub(crate) const NORM_EPS: f64 = 1e-6;
 
 impl Dit {
     /// Reads the weights; also gives the SHA-256 of the file, hex.

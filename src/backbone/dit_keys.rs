@@ -9,11 +9,10 @@ use tch::{Kind, TchError, Tensor};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::config::{Config, Layout};
+use crate::linear::{Shapes, linear_shapes};
 
 /// Width of the sine-cosine timestep features.
 pub(super) const TIME_FEATURES: i64 = 256;
-
-type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// Tensors under Meta's names, whatever the file's layout.
 pub(super) struct DitTensors {
@@ -52,31 +51,25 @@ fn label_rows(config: &Config) -> usize {
     config.num_classes as usize + usize::from(config.null_class.is_some())
 }
 
-/// Adds `name.weight` `[rows, …columns]` and `name.bias` `[rows]`.
-fn linear(shapes: &mut Shapes, name: &str, rows: usize, columns: &[usize]) {
-    shapes.insert(format!("{name}.weight"), [&[rows], columns].concat());
-    shapes.insert(format!("{name}.bias"), vec![rows]);
-}
-
 pub(super) fn meta_shapes(c: &Config) -> Shapes {
     let (d, p) = (c.hidden_size as usize, c.patch_size as usize);
     let tokens = (c.input_size / c.patch_size).pow(2) as usize;
     let mut s = Shapes::new();
-    linear(&mut s, "x_embedder.proj", d, &[c.in_channels as usize, p, p]);
+    linear_shapes(&mut s, "x_embedder.proj", d, &[c.in_channels as usize, p, p]);
     s.insert("pos_embed".into(), vec![1, tokens, d]);
-    linear(&mut s, "t_embedder.mlp.0", d, &[TIME_FEATURES as usize]);
-    linear(&mut s, "t_embedder.mlp.2", d, &[d]);
+    linear_shapes(&mut s, "t_embedder.mlp.0", d, &[TIME_FEATURES as usize]);
+    linear_shapes(&mut s, "t_embedder.mlp.2", d, &[d]);
     s.insert("y_embedder.embedding_table.weight".into(), vec![label_rows(c), d]);
     for i in 0..c.depth {
         let b = format!("blocks.{i}");
-        linear(&mut s, &format!("{b}.attn.qkv"), 3 * d, &[d]);
-        linear(&mut s, &format!("{b}.attn.proj"), d, &[d]);
-        linear(&mut s, &format!("{b}.mlp.fc1"), c.mlp_ratio as usize * d, &[d]);
-        linear(&mut s, &format!("{b}.mlp.fc2"), d, &[c.mlp_ratio as usize * d]);
-        linear(&mut s, &format!("{b}.adaLN_modulation.1"), 6 * d, &[d]);
+        linear_shapes(&mut s, &format!("{b}.attn.qkv"), 3 * d, &[d]);
+        linear_shapes(&mut s, &format!("{b}.attn.proj"), d, &[d]);
+        linear_shapes(&mut s, &format!("{b}.mlp.fc1"), c.mlp_ratio as usize * d, &[d]);
+        linear_shapes(&mut s, &format!("{b}.mlp.fc2"), d, &[c.mlp_ratio as usize * d]);
+        linear_shapes(&mut s, &format!("{b}.adaLN_modulation.1"), 6 * d, &[d]);
     }
-    linear(&mut s, "final_layer.linear", p * p * out_channels(c) as usize, &[d]);
-    linear(&mut s, "final_layer.adaLN_modulation.1", 2 * d, &[d]);
+    linear_shapes(&mut s, "final_layer.linear", p * p * out_channels(c) as usize, &[d]);
+    linear_shapes(&mut s, "final_layer.adaLN_modulation.1", 2 * d, &[d]);
     s
 }
 
@@ -123,7 +116,7 @@ fn huggingface_shapes(c: &Config) -> Shapes {
     }
     for i in 0..c.depth {
         for part in ["to_q", "to_k", "to_v"] {
-            linear(&mut s, &format!("transformer_blocks.{i}.attn1.{part}"), d, &[d]);
+            linear_shapes(&mut s, &format!("transformer_blocks.{i}.attn1.{part}"), d, &[d]);
         }
         for (hf, ours) in EMBEDDERS {
             s.insert(format!("transformer_blocks.{i}.{hf}"), meta[ours].clone());

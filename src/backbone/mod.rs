@@ -15,6 +15,7 @@ mod parameters;
 pub use checkpoint::{Checkpoint, CheckpointError, Mismatch, TensorFault};
 pub use config::{Config, ConfigError, Diffusion as DiffusionConfig, Family, Layout};
 pub use dit::Dit;
+pub(crate) use dit::NORM_EPS;
 pub use model::{Model, ModelError};
 pub use parameters::{Parameters, assemble, embeds_time, init_parameters, is_learned, read_parameters};
 
@@ -125,6 +126,11 @@ pub trait Backbone: Send {
     /// The number of blocks.
     fn depth(&self) -> usize {
         self.exit_points().last().map_or(0, |p| p.depth)
+    }
+
+    /// What leaving after `depth` blocks costs, as a share of all blocks' FLOPs; 1 where it cannot be left early.
+    fn cost(&self, depth: usize) -> f64 {
+        self.exit_points().iter().find(|point| point.depth == depth).map_or(1.0, |point| point.cost)
     }
 
     /// Embeds the input: everything that comes before the first block.

@@ -8,7 +8,7 @@ use super::Backbone;
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::config::{Config, ConfigError, Family};
 use super::dit::Dit;
-use crate::learned::{FILE as EXITS, LearnedError, LearnedExits};
+use crate::learned::{LearnedError, LearnedExits};
 use crate::solver::{Diffusion, SolverError};
 
 /// A network with all that its weights folder says of it.
@@ -94,7 +94,8 @@ impl Model {
         let (backbone, sha256) = match config.family {
             Family::Dit => Dit::read(&checkpoint, &config, device, dtype)?,
         };
-        let exits = read_exits(folder, &config, &sha256, device, dtype)?;
+        let exits = LearnedExits::beside(folder, &config, &sha256)?;
+        let exits = exits.map(|exits| exits.to(device, dtype)).transpose()?;
         // "weights/x/.." and "." have no name of their own until they are resolved.
         let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let name = resolved.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -134,24 +135,6 @@ impl std::fmt::Debug for Model {
         model.field("name", &self.name).field("sha256", &self.sha256).field("device", &self.device);
         model.field("dtype", &self.dtype).finish_non_exhaustive()
     }
-}
-
-/// The learned exits of a weights folder, if it has any.
-fn read_exits(
-    folder: &Path,
-    config: &Config,
-    sha256: &str,
-    device: Device,
-    dtype: Kind,
-) -> Result<Option<LearnedExits>, LearnedError> {
-    let file = folder.join(EXITS);
-    // A link to nowhere is not the same as no file: opening it says what is wrong.
-    if file.symlink_metadata().is_err() {
-        return Ok(None);
-    }
-    let exits = LearnedExits::read(&file, config.depth, sha256)?;
-    exits.config().check_network(config).map_err(|fault| LearnedError::Description { file, fault })?;
-    Ok(Some(exits.to(device, dtype)?))
 }
 
 fn check_device(device: Device) -> Result<(), ModelError> {

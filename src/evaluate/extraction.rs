@@ -5,14 +5,12 @@
 //! number of workers or shards. Memory holds a few micro-batches per worker, whatever N.
 
 use std::ops::{ControlFlow, Range};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 
 use ndarray::Array2;
 use tch::{Device, Kind, Tensor};
 
+use super::in_order::in_order;
 use super::{EvaluateError, FeatureSet, ImageSet, InceptionScore, Shard, Statistics};
-use crate::engine::ThreadSetting;
 use crate::extract::Extractor;
 
 /// How images go through an extractor.
@@ -136,52 +134,18 @@ impl Extraction {
                 batches,
             });
         }
-        let workers = self.threads.clamp(1, jobs.len());
-        // This thread only waits and sums.
-        let _restored_on_return = ThreadSetting::set(1);
-        thread::scope(|scope| {
-            // Worker w does every so-many-th micro-batch and no more than a few ahead of the sink.
-            let mut lanes: Vec<Receiver<Result<Rows, EvaluateError>>> = vec![];
-            let mut running = vec![];
-            for worker in 0..workers {
-                let (sender, receiver) = sync_channel(2);
-                let extractor = extractor.share();
-                let own = jobs.clone().skip(worker).step_by(workers);
-                let work = move || {
-                    let _no_grad = tch::no_grad_guard();
-                    tch::set_num_threads(1);
-                    for m in own {
-                        let range = m * batch..((m + 1) * batch).min(images.len());
-                        let rows = extract_batch(images, range, batch, &*extractor);
-                        let failed = rows.is_err();
-                        // Nobody listens any more once the run has ended early.
-                        if sender.send(rows).is_err() || failed {
-                            return;
-                        }
-                    }
-                };
-                running
-                    .push(thread::Builder::new().spawn_scoped(scope, work).map_err(EvaluateError::Thread)?);
-                lanes.push(receiver);
+        let workers = (0..self.threads.clamp(1, jobs.len())).map(|_| extractor.share()).collect();
+        let (first, mut done) = (jobs.start, 0);
+        let extract = |m: usize, extractor: &dyn Extractor| {
+            extract_batch(images, m * batch..((m + 1) * batch).min(images.len()), batch, extractor)
+        };
+        in_order(workers, jobs.len(), &|own, job| extract(first + job, &**own), &mut |_, rows| {
+            done += rows.pooled.nrows();
+            sink(rows)?;
+            match progress(done, count).is_break() && done < count {
+                true => Err(EvaluateError::Stopped { done, count }),
+                false => Ok(()),
             }
-            let mut done = 0;
-            for job in 0..jobs.len() {
-                // Closed without a word only by a panic.
-                let Ok(rows) = lanes[job % workers].recv() else { break };
-                let rows = rows?;
-                done += rows.pooled.nrows();
-                sink(rows)?;
-                if progress(done, count).is_break() && done < count {
-                    return Err(EvaluateError::Stopped { done, count });
-                }
-            }
-            drop(lanes);
-            for worker in running {
-                if let Err(panic) = worker.join() {
-                    std::panic::resume_unwind(panic);
-                }
-            }
-            Ok(())
         })
     }
 }

@@ -12,6 +12,7 @@ mod extraction;
 mod feature_set;
 mod frechet;
 mod images;
+mod in_order;
 mod inception_score;
 mod kid;
 mod linear_algebra;

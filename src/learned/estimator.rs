@@ -9,7 +9,8 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::config::{EstimatorConfig, EstimatorKind, LearnedConfig, Quantity};
-use super::layers::{Linear, Shapes, Source, linear_shapes};
+use super::layers::Source;
+use crate::linear::{Linear, Shapes, linear_shapes};
 
 /// One exit's estimator.
 #[derive(Debug)]

@@ -6,7 +6,8 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::config::LearnedConfig;
-use super::layers::{Linear, Shapes, Source, layer_norm, linear_shapes};
+use super::layers::{Source, layer_norm};
+use crate::linear::{Linear, Shapes, linear_shapes};
 
 /// One exit's gate.
 #[derive(Debug)]

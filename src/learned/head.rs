@@ -8,7 +8,8 @@
 use tch::{TchError, Tensor};
 
 use super::config::{ATTENTION_HEAD, HeadKind, LearnedConfig};
-use super::layers::{Linear, Shapes, Source, layer_norm, linear_shapes};
+use super::layers::{Source, layer_norm};
+use crate::linear::{Linear, Shapes, linear_shapes};
 
 /// One exit's head.
 #[derive(Debug)]

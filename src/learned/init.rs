@@ -7,7 +7,7 @@ use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::layers::Shapes;
+use crate::linear::Shapes;
 
 /// How a tensor starts.
 enum Start {

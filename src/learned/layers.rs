@@ -1,4 +1,4 @@
-//! The two layers that learned parts are made of, and how they find their tensors.
+//! LayerNorm, and how learned parts find their tensors.
 //!
 //! Every operation returns a new tensor: what trains these parts needs the old ones for the backward pass.
 
@@ -6,11 +6,8 @@ use std::collections::BTreeMap;
 
 use tch::{TchError, Tensor};
 
-/// Shapes by tensor name.
-pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
-
-/// Epsilon of every LayerNorm here, as the backbone's.
-pub(super) const NORM_EPS: f64 = 1e-6;
+use crate::backbone::NORM_EPS;
+use crate::linear::Linear;
 
 /// Tensors under one prefix, each already checked against its shape.
 pub(super) struct Source<'a> {
@@ -32,29 +29,6 @@ impl Source<'_> {
             weight: self.tensor(&format!("{name}.weight"))?,
             bias: self.tensor(&format!("{name}.bias"))?,
         })
-    }
-}
-
-/// Adds `name.weight` `[rows, …columns]` and `name.bias` `[rows]`.
-pub(super) fn linear_shapes(shapes: &mut Shapes, name: &str, rows: usize, columns: &[usize]) {
-    shapes.insert(format!("{name}.weight"), [&[rows], columns].concat());
-    shapes.insert(format!("{name}.bias"), vec![rows]);
-}
-
-/// A linear layer, or whatever else is a weight and a bias.
-#[derive(Debug)]
-pub(super) struct Linear {
-    pub weight: Tensor, // [out, in]
-    pub bias: Tensor,   // [out]
-}
-
-impl Linear {
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&self.weight, Some(&self.bias))
-    }
-
-    pub fn share(&self) -> Self {
-        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
     }
 }
 

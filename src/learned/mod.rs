@@ -16,6 +16,8 @@ mod gate;
 mod head;
 mod init;
 mod layers;
+#[cfg(feature = "evaluate")]
+mod pass;
 
 pub use config::{
     ConfigFault, EstimatorConfig, EstimatorKind, GateConfig, HeadKind, LearnedConfig, Quantity, Target,
@@ -25,14 +27,17 @@ pub use error::LearnedError;
 pub use estimator::Estimator;
 pub use gate::Gate;
 pub use head::ExitHead;
+#[cfg(feature = "evaluate")]
+pub(crate) use pass::Pass;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 
-use self::layers::{Shapes, Source};
-use crate::backbone::Checkpoint;
+use self::layers::Source;
+use crate::backbone::{Checkpoint, Config};
+use crate::linear::Shapes;
 use crate::output::write_tensors;
 
 /// The file beside `model.safetensors`.
@@ -136,6 +141,25 @@ impl LearnedExits {
         checkpoint.expect(&Self::shapes(&config), "the exits that it describes")?;
         let (tensors, sha256) = checkpoint.read()?;
         Ok(Self { sha256: Some(sha256), ..Self::assemble(config, &tensors)? })
+    }
+
+    /// The exits beside the weights in `folder`, whose network and SHA-256 these are; none if there is no such file.
+    ///
+    /// # Errors
+    /// As [`LearnedExits::read`]; or they are of another network's shape.
+    pub fn beside(
+        folder: &Path,
+        config: &Config,
+        weights_sha256: &str,
+    ) -> Result<Option<Self>, LearnedError> {
+        let file = folder.join(FILE);
+        // A link to nowhere is not the same as no file: opening it says what is wrong.
+        if file.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        let exits = Self::read(&file, config.depth, weights_sha256)?;
+        exits.config().check_network(config).map_err(|fault| LearnedError::Description { file, fault })?;
+        Ok(Some(exits))
     }
 
     /// Writes them as f16 `.safetensors`, all or nothing.

@@ -12,7 +12,7 @@ mod sheet;
 mod tensors;
 
 pub use atomic::write_atomically;
-#[cfg(feature = "evaluate")]
+#[cfg(any(feature = "bench", feature = "train"))]
 pub(crate) use atomic::write_bytes;
 #[cfg(feature = "train")]
 pub(crate) use atomic::write_text;

@@ -10,7 +10,8 @@ use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use tch::{TchError, Tensor};
 
-use super::Weighting;
+use super::network::Network;
+use super::{Recipe, Weighting};
 use crate::backbone::Input;
 use crate::data::TrainingSet;
 use crate::solver::Diffusion;
@@ -44,7 +45,18 @@ pub(super) struct Examples {
     pub step: usize,
 }
 
-impl Drawing<'_> {
+impl<'a> Drawing<'a> {
+    /// As a run's recipe says, for its network.
+    pub fn of(recipe: &Recipe, network: &'a Network) -> Self {
+        Self {
+            diffusion: &network.diffusion,
+            seed: recipe.seed,
+            label_dropout: recipe.label_dropout,
+            null_class: network.config.null_class,
+            value_range: network.config.value_range,
+        }
+    }
+
     /// The examples of shard `shard` of `shards`: of the batch's images, every `shards`-th.
     ///
     /// Times are stratified: of a batch of B, one falls into each B-th of `[0, T)`, which makes the loss less

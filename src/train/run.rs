@@ -82,14 +82,15 @@ impl TrainRun {
         place: Place,
     ) -> Result<Self, TrainError> {
         let Place { folder, resume, threads } = place;
-        recipe.check(data.labels.len(), objective.null_class())?;
+        recipe.check(data.labels.len(), objective.network().config.null_class)?;
         if threads == 0 {
             let reason = "at least one must work";
             return Err(TrainError::Setting { setting: "threads", got: "0".into(), reason });
         }
         let folder = RunFolder::open(folder, settings, resume)?;
         let threads = threads.min(recipe.shards);
-        let learner = Learner::new(learned, recipe.rules(), &|name| objective.haste(name), threads)?;
+        let learner =
+            Learner::new(learned, recipe.rules(), &|name| objective.network().haste(name), threads)?;
         let state = TrainState { step: 0, seconds: 0.0 };
         let mut run = Self { recipe, objective, learner, data, folder, state, threads };
         if run.folder.checkpoint().exists() {
@@ -175,7 +176,7 @@ impl TrainRun {
     /// # Errors
     /// A file cannot be written.
     pub fn write_weights(&self) -> Result<(), TrainError> {
-        self.objective.write(&self.learner.averages(), &self.folder.weights())
+        self.objective.network().write(&self.learner.averages(), &self.folder.weights())
     }
 
     fn log(&self, report: &TrainStep, epoch: usize) -> Result<(), TrainError> {
@@ -195,13 +196,7 @@ impl TrainRun {
     /// One step on these images of the training set.
     fn make_step(&mut self, batch: &[usize], watch: &mut Watch) -> Result<TrainStep, TrainError> {
         let (recipe, step) = (&self.recipe, self.state.step);
-        let drawing = Drawing {
-            diffusion: self.objective.diffusion(),
-            seed: recipe.seed,
-            label_dropout: recipe.label_dropout,
-            null_class: self.objective.null_class(),
-            value_range: self.objective.value_range(),
-        };
+        let drawing = Drawing::of(recipe, self.objective.network());
         let own = || -> Result<_, TrainError> {
             let leaf = |value: &Tensor| Ok(value.f_detach()?.f_set_requires_grad(true)?);
             let leaves = self.learner.values().iter().map(leaf).collect::<Result<Vec<_>, TrainError>>()?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::{TrainError, loss_svg};
-use crate::output::{OutputError, check_writable, write_atomically};
+use crate::output::{OutputError, check_writable, write_text};
 
 /// The folder of one run.
 #[derive(Debug)]
@@ -97,10 +97,7 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, file: &Path, text: &str) -> Result<(), TrainError> {
-        let write = write_atomically(file, |out| {
-            out.write_all(text.as_bytes()).map_err(|source| OutputError::Io { file: file.to_owned(), source })
-        });
-        Ok(write?)
+        Ok(write_text(file, text)?)
     }
 
     /// Adds a line to the metrics.

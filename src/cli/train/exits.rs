@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use offramp::data::TrainingSet;
 use offramp::exit::{Schedule, find_schedule};
 use offramp::learned::{EstimatorKind, HeadKind, Target};
-use offramp::train::{ExitsRecipe, GateTable, Method, Origin, Recipe, Tune, train_exits};
+use offramp::train::{DeediffTerms, ExitsRecipe, GateTable, Method, Origin, Recipe, Tune, train_exits};
+
+use serde::de::DeserializeOwned;
 
 use super::recipe::Options;
 use super::session::Session;
@@ -39,8 +42,8 @@ pub struct Args {
 
     /// What changes: the exits alone, with the backbone bit-identical, or the backbone too. By default what the
     /// method's paper does: all for ase and deediff, exits for gate.
-    #[arg(long, value_enum)]
-    tune: Option<TuneName>,
+    #[arg(long, value_parser = word_of::<Tune>(&["exits", "all"]))]
+    tune: Option<Tune>,
 
     /// ase: the schedule to train for, by name or file.
     #[arg(long, value_name = "NAME|FILE", required_if_eq("method", "ase"))]
@@ -51,21 +54,21 @@ pub struct Args {
     points: Option<Vec<usize>>,
 
     /// deediff, gate: what stands before the network's final layer at an exit.
-    #[arg(long, value_enum, default_value_t = HeadName::Linear)]
-    heads: HeadName,
+    #[arg(long, default_value = "linear", value_parser = word_of::<HeadKind>(&["shared", "linear", "local", "global"]))]
+    heads: HeadKind,
 
     /// deediff: the paper's estimator (uncertainty, of state and time) or the released code's (certainty, of the
     /// state alone).
-    #[arg(long, value_enum, default_value_t = EstimatorName::Paper)]
-    estimator: EstimatorName,
+    #[arg(long, default_value = "paper", value_parser = word_of::<EstimatorKind>(&["paper", "released"]))]
+    estimator: EstimatorKind,
 
     /// deediff: the error that estimators tell: noise, |g_i − ε|; full, |g_i − g_N|.
-    #[arg(long, value_enum, default_value_t = TargetName::Noise)]
-    target: TargetName,
+    #[arg(long, default_value = "noise", value_parser = word_of::<Target>(&["noise", "full"]))]
+    target: Target,
 
     /// deediff: what exits learn: noise, ε; full, g_N of the same pass.
-    #[arg(long, value_enum, default_value_t = TargetName::Noise)]
-    teacher: TargetName,
+    #[arg(long, default_value = "noise", value_parser = word_of::<Target>(&["noise", "full"]))]
+    teacher: Target,
 
     /// deediff: λ, the weight of the estimators' loss.
     #[arg(long, default_value_t = 1.0, value_name = "W")]
@@ -122,39 +125,11 @@ enum MethodName {
     Gate,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum TuneName {
-    Exits,
-    All,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum HeadName {
-    Shared,
-    Linear,
-    Local,
-    Global,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum EstimatorName {
-    Paper,
-    Released,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum TargetName {
-    Noise,
-    Full,
-}
-
-impl From<TargetName> for Target {
-    fn from(name: TargetName) -> Self {
-        match name {
-            TargetName::Noise => Target::Noise,
-            TargetName::Full => Target::Full,
-        }
-    }
+/// A parser of these words, which are those that the type itself is written with.
+fn word_of<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    words: &'static [&'static str],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(words).try_map(|word| serde_json::from_value(word.into()))
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -183,32 +158,28 @@ fn exits(args: &Args, folder: &std::path::Path, depth: usize) -> Result<ExitsRec
             let name = args.schedule.as_deref().unwrap_or_default();
             Method::Ase { schedule: Schedule::read(find_schedule(name, &places::schedules(folder))?)? }
         }
-        MethodName::Deediff => Method::Deediff {
-            estimator: match args.estimator {
-                EstimatorName::Paper => EstimatorKind::Paper,
-                EstimatorName::Released => EstimatorKind::Released,
-            },
-            target: args.target.into(),
-            teacher: args.teacher.into(),
+        MethodName::Deediff => Method::Deediff(DeediffTerms {
+            estimator: args.estimator,
+            target: args.target,
+            teacher: args.teacher,
             lambda: args.lambda,
             beta: args.beta,
             ual_grad: args.ual_grad,
             exits_per_step: args.exits_per_step.unwrap_or(points.len()),
-        },
+        }),
         MethodName::Gate => {
             let table = args.record.map_or(GateTable::Joint, |images| GateTable::Recorded { images });
             Method::Gate { price: args.price, hidden: args.hidden, table }
         }
     };
-    let tune = match (args.tune, args.method) {
-        (Some(TuneName::Exits), _) | (None, MethodName::Gate) => Tune::Exits,
-        _ => Tune::All,
+    let usual = match args.method {
+        MethodName::Gate => Tune::Exits,
+        MethodName::Ase | MethodName::Deediff => Tune::All,
     };
-    let heads = match (args.method, args.heads) {
-        (MethodName::Ase, _) | (_, HeadName::Shared) => HeadKind::Shared,
-        (_, HeadName::Linear) => HeadKind::Linear,
-        (_, HeadName::Local) => HeadKind::Local,
-        (_, HeadName::Global) => HeadKind::Global,
+    let tune = args.tune.unwrap_or(usual);
+    let heads = match args.method {
+        MethodName::Ase => HeadKind::Shared,
+        MethodName::Deediff | MethodName::Gate => args.heads,
     };
     Ok(ExitsRecipe { method, tune, points, heads, haste: args.exits_rate })
 }

@@ -1,13 +1,11 @@
 //! `offramp train features`: a Fashion-MNIST classifier whose penultimate layer becomes an extractor.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use offramp::data::FashionMnist;
 use offramp::train::{FeaturesRecipe, FeaturesRun};
 
-use super::progress::Progress;
+use super::sitting::Sitting;
 use crate::cli::Failure;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::stdout::say;
@@ -45,29 +43,8 @@ pub struct Args {
     #[arg(long, default_value_t = FeaturesRecipe::default().images, value_name = "N")]
     images: usize,
 
-    /// Stop behind a checkpoint after so many minutes; --resume goes on.
-    #[arg(long, value_name = "M", value_parser = super::minutes)]
-    max_minutes: Option<Duration>,
-
-    /// Steps between checkpoints.
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    checkpoint_every: usize,
-
-    /// CPU threads, two at most are of use; by default one a core. The result does not depend on it.
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-
-    /// Continue the run in --out.
-    #[arg(long)]
-    resume: bool,
-
-    /// JSON lines on stdout: one per step, one at the end.
-    #[arg(long)]
-    pub json: bool,
-
-    /// No progress and no summary.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    pub sitting: Sitting,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -80,40 +57,24 @@ pub fn run(args: Args) -> Result<(), Failure> {
         images: args.images,
         ..FeaturesRecipe::default()
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = args.threads.unwrap_or(cores);
-    let mut run = FeaturesRun::open(recipe, &data, &args.out, args.resume, threads)?;
-    let mut progress = Progress::new(run.step(), run.steps(), args.quiet || args.json);
-
-    let start = Instant::now();
-    let mut told = Ok(());
-    let complete = run.train(args.checkpoint_every, &mut |report| {
+    let sitting = &args.sitting;
+    let mut run = FeaturesRun::open(recipe, &data, &args.out, sitting.resume, sitting.threads())?;
+    let mut watch = sitting.begin(interrupt, run.step(), run.steps());
+    let complete = run.train(sitting.checkpoint_every, &mut |report| {
         let accuracy = report.test_accuracy.map(|a| format!("test accuracy {:.2} %", 100.0 * a));
-        progress.step(report.step, report.steps, &format!("loss {:.3}", report.loss), accuracy.as_deref());
-        if args.json {
-            told = say!(
-                "{}",
-                serde_json::json!({
-                    "event": "step", "step": report.step, "steps": report.steps, "loss": report.loss,
-                    "test_accuracy": report.test_accuracy,
-                })
-            );
-        }
-        let late = args.max_minutes.is_some_and(|most| start.elapsed() >= most);
-        if told.is_err() || interrupt.requested() || late {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        let now = format!("loss {:.3}", report.loss);
+        watch.step([report.step, report.steps], &now, accuracy.as_deref(), || {
+            serde_json::json!({
+                "event": "step", "step": report.step, "steps": report.steps, "loss": report.loss,
+                "test_accuracy": report.test_accuracy,
+            })
+        })
     })?;
-    progress.finish();
-    told?;
+    watch.finish();
+    let (step, steps) = (run.step(), run.steps());
+    watch.end(complete, [step, steps], &args.out)?;
     if !complete {
-        let (step, steps) = (run.step(), run.steps());
-        if interrupt.requested() {
-            return Err(Failure::TrainingInterrupted { step, steps, folder: args.out });
-        }
-        return match (args.json, args.quiet) {
+        return match (sitting.json, sitting.quiet) {
             (true, _) => say!("{}", serde_json::json!({ "event": "stopped", "step": step, "steps": steps })),
             (_, true) => Ok(()),
             _ => say!("time is up behind step {step} of {steps}; --resume continues"),
@@ -121,7 +82,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let out = args.out.clone();
     let outcome = run.finish(&command(&args))?;
-    if args.json {
+    if sitting.json {
         return say!(
             "{}",
             serde_json::json!({
@@ -130,7 +91,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             })
         );
     }
-    if args.quiet {
+    if sitting.quiet {
         return Ok(());
     }
     say!("test accuracy  {:.2} %", 100.0 * outcome.test_accuracy)?;

@@ -6,8 +6,7 @@ mod features;
 mod progress;
 mod recipe;
 mod session;
-
-use std::time::Duration;
+mod sitting;
 
 use super::Failure;
 
@@ -32,9 +31,9 @@ impl Args {
     /// Whether a machine listens.
     pub fn json(&self) -> bool {
         match &self.what {
-            What::Backbone(args) => args.session.json,
-            What::Exits(args) => args.session.json,
-            What::Features(args) => args.json,
+            What::Backbone(args) => args.session.sitting.json,
+            What::Exits(args) => args.session.sitting.json,
+            What::Features(args) => args.sitting.json,
         }
     }
 }
@@ -45,9 +44,4 @@ pub fn run(args: Args) -> Result<(), Failure> {
         What::Exits(args) => exits::run(args),
         What::Features(args) => features::run(args),
     }
-}
-
-fn minutes(text: &str) -> Result<Duration, String> {
-    let minutes: f64 = text.parse().map_err(|e| format!("{e}"))?;
-    Duration::try_from_secs_f64(60.0 * minutes).map_err(|e| e.to_string())
 }

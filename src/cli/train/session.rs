@@ -1,28 +1,21 @@
-//! One sitting of a run: what it is told on the command line, what it tells, when it stops.
+//! A sitting of a backbone's or its exits' run.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use offramp::data::TrainingSet;
 use offramp::train::{Pace, Place, TrainRun, TrainStep};
 use serde_json::json;
 
-use super::progress::Progress;
+use super::sitting::Sitting;
 use crate::cli::Failure;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::stdout::say;
 
-/// Options of a sitting; the result does not depend on them.
+/// Options of a sitting of a backbone's or its exits' run; the result does not depend on them.
 #[derive(clap::Args)]
 pub struct Session {
-    /// Stop behind a checkpoint after so many minutes; --resume goes on.
-    #[arg(long, value_name = "M", value_parser = super::minutes)]
-    max_minutes: Option<Duration>,
-
-    /// Steps between checkpoints.
-    #[arg(long, default_value_t = 100, value_name = "K")]
-    checkpoint_every: usize,
+    #[command(flatten)]
+    pub sitting: Sitting,
 
     /// Steps between sample sheets; 0 is none.
     #[arg(long, default_value_t = 500, value_name = "K")]
@@ -31,35 +24,18 @@ pub struct Session {
     /// Steps between lines of metrics.jsonl.
     #[arg(long, default_value_t = 10, value_name = "K")]
     log_every: usize,
-
-    /// CPU threads, as many as --workers at most; by default one a core.
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-
-    /// Continue the run in --out.
-    #[arg(long)]
-    resume: bool,
-
-    /// JSON lines on stdout: one per step, one at the end.
-    #[arg(long)]
-    pub json: bool,
-
-    /// No progress and no summary.
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 impl Session {
     /// The run in this folder, as the sitting takes it up.
     pub fn place<'a>(&self, folder: &'a Path) -> Place<'a> {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        Place { folder, resume: self.resume, threads: self.threads.unwrap_or_else(cores) }
+        Place { folder, resume: self.sitting.resume, threads: self.sitting.threads() }
     }
 
     /// Says which images could not be read.
     pub fn tell_skipped(&self, data: &TrainingSet) {
         const NAMED: usize = 5;
-        if data.skipped.is_empty() || self.quiet {
+        if data.skipped.is_empty() || self.sitting.quiet {
             return;
         }
         let all = data.len() + data.skipped.len();
@@ -75,37 +51,23 @@ impl Session {
     /// Trains until the run is done, time is up, or the user has enough; then the weights as they are go into
     /// the run's folder.
     pub fn train(&self, mut run: TrainRun, out: PathBuf) -> Result<(), Failure> {
-        let interrupt = Interrupt::listen();
+        let mut watch = self.sitting.begin(Interrupt::listen(), run.step(), run.steps());
         let pace = Pace {
             log_every: self.log_every,
-            checkpoint_every: self.checkpoint_every,
+            checkpoint_every: self.sitting.checkpoint_every,
             samples_every: self.samples_every,
         };
-        let mut progress = Progress::new(run.step(), run.steps(), self.quiet || self.json);
-        let (start, mut told) = (Instant::now(), Ok(()));
         let complete = run.train(pace, &mut |step| {
             let now = format!("loss {:.4}, {:.0} images/s", step.loss, step.images_per_second);
-            progress.step(step.step, step.steps, &now, None);
-            if self.json {
-                told = say!("{}", line(step));
-            }
-            let late = self.max_minutes.is_some_and(|most| start.elapsed() >= most);
-            if told.is_err() || interrupt.requested() || late {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            watch.step([step.step, step.steps], &now, None, || line(step))
         });
-        progress.finish();
+        watch.finish();
         let complete = complete?;
         run.write_weights()?;
-        told?;
         let (step, steps) = (run.step(), run.steps());
-        if !complete && interrupt.requested() {
-            return Err(Failure::TrainingInterrupted { step, steps, folder: out });
-        }
+        watch.end(complete, [step, steps], &out)?;
         let weights = run.folder().weights();
-        if self.json {
+        if self.sitting.json {
             let event = if complete { "done" } else { "stopped" };
             return say!(
                 "{}",
@@ -115,7 +77,7 @@ impl Session {
                 })
             );
         }
-        if self.quiet {
+        if self.sitting.quiet {
             return Ok(());
         }
         if !complete {

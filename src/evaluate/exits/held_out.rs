@@ -1,19 +1,16 @@
 //! Held-out images, noised and sent through the network to its end.
 
-use std::ops::{ControlFlow, Range};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::ops::Range;
 
 use ndarray::{Array3, s};
 use tch::{Kind, TchError, Tensor};
 
 use super::{ExitTable, Signal, SignalKind};
-use crate::backbone::{Backbone, Input, State};
+use crate::backbone::{Backbone, Input};
 use crate::data::TrainingSet;
-use crate::engine::ThreadSetting;
+use crate::evaluate::in_order::in_order;
 use crate::evaluate::{EvaluateError, ExtractionProgress};
-use crate::learned::{LearnedExits, Quantity};
+use crate::learned::{LearnedExits, Pass, Quantity};
 use crate::noise::{Draw, standard_normal};
 use crate::solver::Diffusion;
 
@@ -113,10 +110,7 @@ impl HeldOut {
             estimator.map(|kind| Signal { kind, u: estimate }),
             config.gate.map(|_| Signal { kind: SignalKind::Gate, u: gate }),
         ];
-        let cost = |depth: &usize| {
-            let at = subject.backbone.exit_points().iter().find(|e| e.depth == *depth);
-            at.map_or(1.0, |e| e.cost)
-        };
+        let cost = |depth: &usize| subject.backbone.cost(*depth);
         Ok(ExitTable {
             timesteps,
             times: times.iter().map(|&t| t as f64).collect(),
@@ -182,49 +176,23 @@ impl HeldOut {
         let ranges: Vec<Range<usize>> = ranges.collect();
         let jobs: Vec<(usize, Range<usize>)> =
             (0..times.len()).flat_map(|k| ranges.iter().map(move |range| (k, range.clone()))).collect();
-        let count = images * times.len();
-        let next = AtomicUsize::new(0);
-        // This thread only waits and sorts.
-        let _restored_on_return = ThreadSetting::set(1);
-        thread::scope(|scope| {
-            let (sender, receiver) = sync_channel(2);
-            let mut running = vec![];
-            for _ in 0..self.threads.clamp(1, jobs.len()) {
-                let (backbone, exits) = (subject.backbone.share(), subject.exits.share());
-                let (sender, next, jobs) = (sender.clone(), &next, &jobs);
-                let (diffusion, value_range, seed) = (subject.diffusion, subject.value_range, self.seed);
-                let work = move || {
-                    let _no_grad = tch::no_grad_guard();
-                    tch::set_num_threads(1);
-                    let subject = Subject { backbone: &*backbone, exits: &exits, diffusion, value_range };
-                    while let Some((k, range)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let rows = subject.rows(data, range.clone(), times[*k], seed);
-                        let failed = rows.is_err();
-                        // Nobody listens any more once the run has ended early.
-                        if sender.send((*k, range.clone(), rows)).is_err() || failed {
-                            return;
-                        }
-                    }
-                };
-                running
-                    .push(thread::Builder::new().spawn_scoped(scope, work).map_err(EvaluateError::Thread)?);
+        let (count, mut done) = (images * times.len(), 0);
+        let workers = 0..self.threads.clamp(1, jobs.len());
+        let workers = workers.map(|_| (subject.backbone.share(), subject.exits.share())).collect();
+        let (diffusion, value_range, seed) = (subject.diffusion, subject.value_range, self.seed);
+        let measure = |(backbone, exits): &(Box<dyn Backbone>, LearnedExits), job: usize| {
+            let (k, range) = &jobs[job];
+            let subject = Subject { backbone: &**backbone, exits, diffusion, value_range };
+            Ok(subject.rows(data, range.clone(), times[*k], seed)?)
+        };
+        in_order(workers, jobs.len(), &measure, &mut |job, rows| {
+            let (k, range) = &jobs[job];
+            done += range.len();
+            sink(*k, range.clone(), rows)?;
+            match progress(done, count).is_break() && done < count {
+                true => Err(EvaluateError::Stopped { done, count }),
+                false => Ok(()),
             }
-            drop(sender);
-            let mut done = 0;
-            for (k, range, rows) in &receiver {
-                done += range.len();
-                sink(k, range, rows?)?;
-                if matches!(progress(done, count), ControlFlow::Break(())) && done < count {
-                    return Err(EvaluateError::Stopped { done, count });
-                }
-            }
-            drop(receiver);
-            for worker in running {
-                if let Err(panic) = worker.join() {
-                    std::panic::resume_unwind(panic);
-                }
-            }
-            Ok(())
         })
     }
 }
@@ -238,40 +206,31 @@ impl Subject<'_> {
         let b = range.len() as i64;
         let times = Tensor::f_full([b], t as f64, (Kind::Float, tch::Device::Cpu))?;
         let class = Tensor::f_from_slice(&data.labels[range])?;
-        let mut state = backbone.begin(&Input { x: &x, t: &times, class: &class })?;
+        let pass = Pass::run(backbone, exits, &Input { x: &x, t: &times, class: &class })?;
         // A learned variance is not part of the prediction.
-        let output =
-            |depth, state| backbone.finish(depth, state)?.f_narrow(1, 0, chw[0])?.f_to_kind(Kind::Double);
+        let prediction = |output: Tensor| output.f_narrow(1, 0, chw[0])?.f_to_kind(Kind::Double);
         let mut seen = vec![];
-        for i in 0..backbone.depth() {
-            backbone.block(i, &mut state)?;
-            let depth = i + 1;
-            if exits.config().points.contains(&depth) {
-                let hidden = match exits.head(depth) {
-                    Some(head) => head.forward(&state.hidden)?,
-                    None => state.hidden.shallow_clone(),
-                };
-                let estimate = match exits.estimator(depth) {
-                    Some(estimator) => {
-                        let number = numbers(&estimator.per_image(&state.hidden, &state.temb)?)?;
-                        match estimator.quantity() {
-                            Quantity::Uncertainty => number,
-                            Quantity::Certainty => number.iter().map(|c| 1.0 - c).collect(),
-                        }
+        for (depth, hidden) in &pass.states {
+            let estimate = match exits.estimator(*depth) {
+                Some(estimator) => {
+                    let number = numbers(&estimator.per_image(hidden, pass.temb())?)?;
+                    match estimator.quantity() {
+                        Quantity::Uncertainty => number,
+                        Quantity::Certainty => number.iter().map(|c| 1.0 - c).collect(),
                     }
-                    None => vec![0.0; b as usize],
-                };
-                let gate = match exits.gate(depth) {
-                    Some(gate) => {
-                        let leave = numbers(&gate.logit(&state.hidden, &state.temb)?.f_sigmoid()?)?;
-                        leave.iter().map(|l| 1.0 - l).collect()
-                    }
-                    None => vec![0.0; b as usize],
-                };
-                seen.push((output(depth, State { hidden, ..state.share() })?, estimate, gate));
-            }
+                }
+                None => vec![0.0; b as usize],
+            };
+            let gate = match exits.gate(*depth) {
+                Some(gate) => {
+                    let leave = numbers(&gate.logit(hidden, pass.temb())?.f_sigmoid()?)?;
+                    leave.iter().map(|l| 1.0 - l).collect()
+                }
+                None => vec![0.0; b as usize],
+            };
+            seen.push((prediction(pass.output(*depth, hidden)?)?, estimate, gate));
         }
-        let full = output(backbone.depth(), state)?;
+        let full = prediction(pass.full()?)?;
         let noise = noise.f_to_kind(Kind::Double)?;
         let mut rows = vec![];
         for (g, estimate, gate) in &seen {

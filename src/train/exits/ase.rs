@@ -1,17 +1,14 @@
 //! ASE's objective (Moon et al. 2024, arXiv 2408.05927): every image learns at the depth that the schedule gives its
 //! time, and runs no further.
 
-use std::path::Path;
-
 use tch::Kind;
 
-use super::network::Network;
 use crate::Sampler;
 use crate::backbone::{Parameters, State};
 use crate::exit::Schedule;
-use crate::solver::Diffusion;
 use crate::train::backbone::squared_errors;
 use crate::train::examples::Examples;
+use crate::train::network::Network;
 use crate::train::objective::{Losses, Objective};
 use crate::train::{Arithmetic, TrainError, Weighting};
 
@@ -55,24 +52,12 @@ impl Objective for Ase {
         Ok(Losses { total, parts: vec![("mse".into(), mse)] })
     }
 
-    fn diffusion(&self) -> &Diffusion {
-        &self.network.diffusion
-    }
-
-    fn null_class(&self) -> Option<i64> {
-        self.network.config.null_class
-    }
-
-    fn value_range(&self) -> [f64; 2] {
-        self.network.config.value_range
+    fn network(&self) -> &Network {
+        &self.network
     }
 
     fn sampler(&self, learned: &Parameters) -> Result<Sampler, TrainError> {
         Ok(self.network.sampler(learned)?.with_exit(self.schedule.clone()))
-    }
-
-    fn write(&self, learned: &Parameters, folder: &Path) -> Result<(), TrainError> {
-        self.network.write(learned, folder)
     }
 
     fn share(&self) -> Box<dyn Objective> {

@@ -1,38 +1,21 @@
 //! DeeDiff's objective (Tang et al., arXiv 2309.17074): the network learns at all of its exits at once, and each exit
 //! learns to tell how wrong it is.
 
-use std::path::Path;
-
 use tch::{Kind, Tensor};
 
 use super::losses::{by_token, estimate, estimator_loss, pseudo_label, ual_weights};
-use super::network::Network;
-use super::pass::Pass;
-use super::recipe::Tune;
-use crate::Sampler;
-use crate::backbone::Parameters;
-use crate::learned::{EstimatorKind, Target};
-use crate::solver::Diffusion;
+use super::recipe::{DeediffTerms, Tune};
+use crate::backbone::{Backbone, Parameters};
+use crate::learned::{LearnedExits, Pass, Target};
 use crate::train::backbone::squared_errors;
 use crate::train::examples::Examples;
+use crate::train::network::Network;
 use crate::train::objective::{Losses, Objective};
 use crate::train::{Arithmetic, TrainError, Weighting};
 
-/// The settings of [`Method::Deediff`](super::Method::Deediff).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
-    pub estimator: EstimatorKind,
-    pub target: Target,
-    pub teacher: Target,
-    pub lambda: f64,
-    pub beta: f64,
-    pub ual_grad: bool,
-    pub exits_per_step: usize,
-}
-
 pub(super) struct Deediff {
     pub network: Network,
-    pub terms: Terms,
+    pub terms: DeediffTerms,
     pub tune: Tune,
     pub weighting: Weighting,
     pub arithmetic: Arithmetic,
@@ -42,13 +25,13 @@ impl Deediff {
     /// Runs the backbone; where it is frozen, no gradient is kept of that.
     fn pass<'a>(
         &self,
-        backbone: &'a dyn crate::backbone::Backbone,
-        exits: &'a crate::learned::LearnedExits,
+        backbone: &'a dyn Backbone,
+        exits: &'a LearnedExits,
         examples: &Examples,
     ) -> Result<Pass<'a>, tch::TchError> {
         match self.tune {
-            Tune::All => Pass::run(backbone, exits, examples),
-            Tune::Exits => tch::no_grad(|| Pass::run(backbone, exits, examples)),
+            Tune::All => Pass::run(backbone, exits, &examples.input()),
+            Tune::Exits => tch::no_grad(|| Pass::run(backbone, exits, &examples.input())),
         }
     }
 }
@@ -56,8 +39,7 @@ impl Deediff {
 impl Objective for Deediff {
     fn losses(&self, learned: &Parameters, examples: &Examples) -> Result<Losses, TrainError> {
         let terms = &self.terms;
-        let (backbone, exits) = self.network.assemble(learned, self.arithmetic.kind())?;
-        let exits = exits.ok_or(TrainError::Worker("there are no exits".into()))?;
+        let (backbone, exits) = self.network.with_exits(learned, self.arithmetic.kind())?;
         let pass = self.pass(&*backbone, &exits, examples)?;
         let full = pass.full()?; // g_N
         let of_full = full.f_detach()?;
@@ -102,28 +84,8 @@ impl Objective for Deediff {
         Ok(Losses { total, parts })
     }
 
-    fn haste(&self, name: &str) -> f64 {
-        self.network.haste(name)
-    }
-
-    fn diffusion(&self) -> &Diffusion {
-        &self.network.diffusion
-    }
-
-    fn null_class(&self) -> Option<i64> {
-        self.network.config.null_class
-    }
-
-    fn value_range(&self) -> [f64; 2] {
-        self.network.config.value_range
-    }
-
-    fn sampler(&self, learned: &Parameters) -> Result<Sampler, TrainError> {
-        self.network.sampler(learned)
-    }
-
-    fn write(&self, learned: &Parameters, folder: &Path) -> Result<(), TrainError> {
-        self.network.write(learned, folder)
+    fn network(&self) -> &Network {
+        &self.network
     }
 
     fn share(&self) -> Box<dyn Objective> {

@@ -3,19 +3,14 @@
 //! In every step each image's errors at all exits make a table. Heads learn from the images that would leave there,
 //! by the gates' own probabilities; gates learn which exit costs least.
 
-use std::path::Path;
-
 use tch::{Kind, Tensor};
 
 use super::error_table::{ErrorTable, gate_loss, leaving};
-use super::network::Network;
-use super::pass::Pass;
-use crate::Sampler;
 use crate::backbone::{Backbone, Parameters};
-use crate::learned::{Gate, HeadKind, LearnedExits};
-use crate::solver::Diffusion;
+use crate::learned::{Gate, HeadKind, LearnedExits, Pass};
 use crate::train::backbone::squared_errors;
 use crate::train::examples::Examples;
+use crate::train::network::Network;
 use crate::train::objective::{Losses, Objective};
 use crate::train::{Arithmetic, TrainError, Weighting};
 
@@ -48,7 +43,7 @@ pub(super) fn judge(
     examples: &Examples,
     weights: Tensor,
 ) -> Result<Judged, TrainError> {
-    let pass = tch::no_grad(|| Pass::run(backbone, exits, examples))?;
+    let pass = tch::no_grad(|| Pass::run(backbone, exits, &examples.input()))?;
     let full = tch::no_grad(|| pass.full())?;
     let (mut errors, mut logits, mut rows, mut costs, mut features) =
         (vec![], vec![], vec![], vec![], vec![]);
@@ -61,7 +56,7 @@ pub(super) fn judge(
             logits.push(gate.of_features(&seen)?);
         }
         features.push(seen);
-        costs.extend(backbone.exit_points().iter().find(|p| p.depth == *depth).map(|p| p.cost));
+        costs.push(backbone.cost(*depth));
     }
     rows.push(weights.f_zeros_like()?);
     costs.push(1.0);
@@ -72,8 +67,7 @@ pub(super) fn judge(
 
 impl Objective for JointGates {
     fn losses(&self, learned: &Parameters, examples: &Examples) -> Result<Losses, TrainError> {
-        let (backbone, exits) = self.network.assemble(learned, self.arithmetic.kind())?;
-        let exits = exits.ok_or(TrainError::Worker("there are no exits".into()))?;
+        let (backbone, exits) = self.network.with_exits(learned, self.arithmetic.kind())?;
         let weights = examples.weights(self.weighting, &self.network.diffusion)?;
         let judged = judge(&*backbone, &exits, examples, weights)?;
         let gates = gate_loss(&judged.logits, &judged.table.labels(self.price)?)?;
@@ -94,28 +88,8 @@ impl Objective for JointGates {
         Ok(Losses { total, parts })
     }
 
-    fn haste(&self, name: &str) -> f64 {
-        self.network.haste(name)
-    }
-
-    fn diffusion(&self) -> &Diffusion {
-        &self.network.diffusion
-    }
-
-    fn null_class(&self) -> Option<i64> {
-        self.network.config.null_class
-    }
-
-    fn value_range(&self) -> [f64; 2] {
-        self.network.config.value_range
-    }
-
-    fn sampler(&self, learned: &Parameters) -> Result<Sampler, TrainError> {
-        self.network.sampler(learned)
-    }
-
-    fn write(&self, learned: &Parameters, folder: &Path) -> Result<(), TrainError> {
-        self.network.write(learned, folder)
+    fn network(&self) -> &Network {
+        &self.network
     }
 
     fn share(&self) -> Box<dyn Objective> {

@@ -5,24 +5,21 @@ mod deediff;
 mod error_table;
 mod gate;
 mod losses;
-mod network;
 #[cfg(test)]
 mod parity;
-mod pass;
 mod recipe;
 mod recorded;
 
-pub use recipe::{ExitsRecipe, GateTable, Method, Tune};
+pub use recipe::{DeediffTerms, ExitsRecipe, GateTable, Method, Tune};
 
 use serde_json::{Map, json};
 use tch::Tensor;
 
 use self::ase::Ase;
-use self::deediff::{Deediff, Terms};
+use self::deediff::Deediff;
 use self::gate::JointGates;
-use self::network::Network;
 use self::recorded::{RecordedGates, Recording};
-use super::backbone::share;
+use super::network::{Network, share};
 use super::objective::Objective;
 use super::{Origin, Place, Recipe, RunFolder, TrainError, TrainRun};
 use crate::backbone::{Parameters, embeds_time, is_learned};
@@ -58,8 +55,7 @@ pub fn train_exits(
         Method::Ase { schedule } => {
             Box::new(Ase { network, schedule: schedule.clone(), weighting, arithmetic })
         }
-        &Method::Deediff { estimator, target, teacher, lambda, beta, ual_grad, exits_per_step } => {
-            let terms = Terms { estimator, target, teacher, lambda, beta, ual_grad, exits_per_step };
+        &Method::Deediff(terms) => {
             Box::new(Deediff { network, terms, tune: exits.tune, weighting, arithmetic })
         }
         &Method::Gate { price, table: GateTable::Joint, .. } => {
@@ -73,9 +69,8 @@ pub fn train_exits(
             }
             let file =
                 RunFolder::open(place.folder, &settings, place.resume)?.path().join("errors.safetensors");
-            let whole = network.exits_of(&learned)?;
             let recording =
-                Recording::of(&file, &network, &whole, &recipe, images, &data, place.threads.max(1))?;
+                Recording::of(&file, &network, &learned, &recipe, images, &data, place.threads.max(1))?;
             let objective = Box::new(RecordedGates { network, recording, price, seed: recipe.seed });
             let place = Place { resume: true, ..place };
             return TrainRun::open(recipe, objective, &learned, data, &settings, place);
@@ -131,9 +126,7 @@ impl ExitsRecipe {
     fn learned_config(&self, origin: &Origin) -> Option<LearnedConfig> {
         let (estimator, gate) = match self.method {
             Method::Ase { .. } => return None,
-            Method::Deediff { estimator, target, .. } => {
-                (Some(EstimatorConfig::new(estimator, target)), None)
-            }
+            Method::Deediff(terms) => (Some(EstimatorConfig::new(terms.estimator, terms.target)), None),
             Method::Gate { hidden, .. } => (None, Some(GateConfig { hidden })),
         };
         let c = &origin.config;
@@ -185,7 +178,7 @@ impl ExitsRecipe {
                 }
                 Ok(())
             }
-            Method::Deediff { estimator, lambda, beta, exits_per_step, .. } => {
+            Method::Deediff(DeediffTerms { estimator, lambda, beta, exits_per_step, .. }) => {
                 amount("lambda", *lambda)?;
                 amount("beta", *beta)?;
                 if *exits_per_step == 0 || *exits_per_step > self.points.len() {

@@ -8,16 +8,16 @@ use std::path::Path;
 use tch::{Kind, Tensor};
 
 use super::ase::Ase;
-use super::deediff::{Deediff, Terms};
+use super::deediff::Deediff;
 use super::error_table::{ErrorTable, gate_loss};
-use super::network::Network;
-use super::recipe::Tune;
+use super::recipe::{DeediffTerms as Terms, Tune};
 use crate::backbone::{Config, Parameters};
 use crate::exit::{Provenance, Schedule, Segment};
 use crate::learned::{EstimatorConfig, EstimatorKind, HeadKind, LearnedConfig, Target, VERSION};
 use crate::solver::Diffusion;
 use crate::train::backbone::Denoising;
 use crate::train::examples::Examples;
+use crate::train::network::Network;
 use crate::train::objective::Objective;
 use crate::train::run::shard_gradient;
 use crate::train::{Arithmetic, Weighting};
@@ -150,9 +150,10 @@ impl Fixture {
 
     fn denoising(&self, case: &str, weighting: Weighting) {
         let objective = Denoising {
-            config: self.config.clone(),
-            diffusion: self.diffusion.clone(),
-            fixed: Parameters::new(),
+            network: Network {
+                exits: None,
+                ..self.network(EstimatorKind::Paper, Target::Noise, HeadKind::Shared)
+            },
             weighting,
             arithmetic: Arithmetic::F32,
         };

@@ -26,22 +26,7 @@ pub enum Method {
         schedule: Schedule,
     },
     /// DeeDiff (Tang et al., arXiv 2309.17074): L_simple + λ·L_u + β·L_UAL.
-    Deediff {
-        /// Which of the two published estimators.
-        estimator: EstimatorKind,
-        /// The error that they learn to tell.
-        target: Target,
-        /// What the exits' outputs learn: ε, or g_N of the same pass.
-        teacher: Target,
-        /// λ.
-        lambda: f64,
-        /// β.
-        beta: f64,
-        /// Whether L_UAL's weights carry gradients, as printed in the paper; then raising u lowers the loss.
-        ual_grad: bool,
-        /// Exits that take part in a step, in turn; their losses are scaled up to stand for all.
-        exits_per_step: usize,
-    },
+    Deediff(DeediffTerms),
     /// Gates, which learn from a table of per-exit errors which exit costs least.
     Gate {
         /// λ: what a whole network's worth of blocks costs, in units of the error.
@@ -51,6 +36,25 @@ pub enum Method {
         /// Where the table is from.
         table: GateTable,
     },
+}
+
+/// The terms of DeeDiff's loss.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DeediffTerms {
+    /// Which of the two published estimators.
+    pub estimator: EstimatorKind,
+    /// The error that they learn to tell.
+    pub target: Target,
+    /// What the exits' outputs learn: ε, or g_N of the same pass.
+    pub teacher: Target,
+    /// λ.
+    pub lambda: f64,
+    /// β.
+    pub beta: f64,
+    /// Whether L_UAL's weights carry gradients, as printed in the paper; then raising u lowers the loss.
+    pub ual_grad: bool,
+    /// Exits that take part in a step, in turn; their losses are scaled up to stand for all.
+    pub exits_per_step: usize,
 }
 
 /// Where gates have their table of per-exit errors from.

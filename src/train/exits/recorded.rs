@@ -11,15 +11,12 @@ use tch::{Kind, Tensor};
 
 use super::error_table::{ErrorTable, gate_loss};
 use super::gate::judge;
-use super::network::Network;
-use crate::Sampler;
 use crate::backbone::{Checkpoint, Parameters};
 use crate::data::TrainingSet;
 use crate::engine::ThreadSetting;
-use crate::learned::LearnedExits;
 use crate::output::write_tensors;
-use crate::solver::Diffusion;
 use crate::train::examples::{Drawing, Examples};
+use crate::train::network::{Network, share};
 use crate::train::objective::{Losses, Objective};
 use crate::train::workers::in_threads;
 use crate::train::{Recipe, TrainError, epoch_order};
@@ -64,38 +61,28 @@ impl Recording {
     pub fn of(
         file: &Path,
         network: &Network,
-        exits: &LearnedExits,
+        learned: &Parameters,
         recipe: &Recipe,
         images: usize,
         data: &TrainingSet,
         threads: usize,
     ) -> Result<Self, TrainError> {
-        let (backbone, _) = network.assemble(&exits.named().into_iter().collect(), Kind::Float)?;
+        let (backbone, exits) = network.with_exits(learned, Kind::Float)?;
         let points = &exits.config().points;
-        let of = |p: usize| backbone.exit_points().iter().find(|e| e.depth == p).map_or(1.0, |e| e.cost);
-        let costs: Vec<f64> = points.iter().map(|&p| of(p)).chain([1.0]).collect();
+        let costs: Vec<f64> = points.iter().map(|&p| backbone.cost(p)).chain([1.0]).collect();
         if file.exists() {
             return Self::read(file, images, &costs, exits.config().width);
         }
         let _one_thread_each = ThreadSetting::set(1);
         let order = epoch_order(recipe.seed, 0, data.len());
-        let drawing = Drawing {
-            diffusion: &network.diffusion,
-            seed: recipe.seed,
-            label_dropout: recipe.label_dropout,
-            null_class: network.config.null_class,
-            value_range: network.config.value_range,
-        };
-        let whole: Parameters = exits.named().into_iter().collect();
-        let batches: Vec<_> = (0..images.div_ceil(recipe.batch))
-            .map(|b| (network.share(), crate::train::backbone::share(&whole), b))
-            .collect();
-        let parts = in_threads(threads, batches, &|_, (network, whole, batch)| {
+        let drawing = Drawing::of(recipe, network);
+        let batches: Vec<_> =
+            (0..images.div_ceil(recipe.batch)).map(|b| (network.share(), share(learned), b)).collect();
+        let parts = in_threads(threads, batches, &|_, (network, learned, batch)| {
             let from = batch * recipe.batch;
             let of_batch = &order[from..images.min(from + recipe.batch)];
             let examples = drawing.shard(data, of_batch, batch, [0, 1])?;
-            let (backbone, exits) = network.assemble(&whole, Kind::Float)?;
-            let exits = exits.ok_or(TrainError::Worker("there are no exits".into()))?;
+            let (backbone, exits) = network.with_exits(&learned, Kind::Float)?;
             let mut parts = vec![];
             for from in (0..examples.len()).step_by(recipe.micro_batch) {
                 let part = examples.narrow(from, recipe.micro_batch.min(examples.len() - from))?;
@@ -123,8 +110,7 @@ pub(super) struct RecordedGates {
 
 impl Objective for RecordedGates {
     fn losses(&self, learned: &Parameters, examples: &Examples) -> Result<Losses, TrainError> {
-        let (_, exits) = self.network.assemble(learned, Kind::Float)?;
-        let exits = exits.ok_or(TrainError::Worker("there are no exits".into()))?;
+        let (_, exits) = self.network.with_exits(learned, Kind::Float)?;
         // As many rows as there are examples, which are left alone: rows by step and time, which differ by part.
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let part = examples.times.iter().fold(0u64, |h, t| h.wrapping_mul(1_000_003) ^ t.to_bits());
@@ -148,28 +134,8 @@ impl Objective for RecordedGates {
         Ok(Losses { total, parts: vec![("target_exit".into(), target)] })
     }
 
-    fn haste(&self, name: &str) -> f64 {
-        self.network.haste(name)
-    }
-
-    fn diffusion(&self) -> &Diffusion {
-        &self.network.diffusion
-    }
-
-    fn null_class(&self) -> Option<i64> {
-        self.network.config.null_class
-    }
-
-    fn value_range(&self) -> [f64; 2] {
-        self.network.config.value_range
-    }
-
-    fn sampler(&self, learned: &Parameters) -> Result<Sampler, TrainError> {
-        self.network.sampler(learned)
-    }
-
-    fn write(&self, learned: &Parameters, folder: &Path) -> Result<(), TrainError> {
-        self.network.write(learned, folder)
+    fn network(&self) -> &Network {
+        &self.network
     }
 
     fn share(&self) -> Box<dyn Objective> {

@@ -1,17 +1,17 @@
-//! Backbone and exits together, of tensors that are learned and tensors that are not.
+//! Backbone and exits together, of tensors that are learned and tensors that are not: what every objective has.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use crate::Sampler;
 use crate::backbone::{Backbone, Config, Model, Parameters, assemble};
 use crate::digest::sha256_of;
 use crate::learned::{FILE, LearnedConfig, LearnedExits};
-use crate::output::OutputError;
+use crate::output::{OutputError, write_bytes, write_tensors, write_text};
 use crate::solver::Diffusion;
 use crate::train::TrainError;
-use crate::train::backbone::{share, write_backbone};
 
 /// What does not change in a run's course.
 pub(super) struct Network {
@@ -39,13 +39,19 @@ impl Network {
             Some(config) => Some(LearnedExits::assemble(config.clone(), &whole)?.to(Device::Cpu, dtype)?),
             None => None,
         };
-        Ok((assemble(&self.of_backbone(&whole), &self.config, Device::Cpu, dtype)?, exits))
+        Ok((assemble(&whole, &self.config, Device::Cpu, dtype)?, exits))
     }
 
-    /// The exits of all its tensors.
-    pub fn exits_of(&self, learned: &Parameters) -> Result<LearnedExits, TrainError> {
-        let config = self.exits.clone().ok_or(TrainError::Worker("there are no exits".into()))?;
-        Ok(LearnedExits::assemble(config, &self.whole(learned))?)
+    /// [`Network::assemble`] where a method has exits beside the backbone.
+    pub fn with_exits(
+        &self,
+        learned: &Parameters,
+        dtype: Kind,
+    ) -> Result<(Box<dyn Backbone>, LearnedExits), TrainError> {
+        match self.assemble(learned, dtype)? {
+            (backbone, Some(exits)) => Ok((backbone, exits)),
+            (_, None) => Err(TrainError::Worker("there are no exits".into())),
+        }
     }
 
     fn whole(&self, learned: &Parameters) -> Parameters {
@@ -54,7 +60,7 @@ impl Network {
         whole
     }
 
-    fn of_backbone(&self, whole: &Parameters) -> Parameters {
+    fn of_backbone(&self, whole: &Parameters) -> Vec<(String, Tensor)> {
         let of_exits = self.exits.as_ref().map(LearnedExits::shapes).unwrap_or_default();
         share(whole).into_iter().filter(|(key, _)| !of_exits.contains_key(key)).collect()
     }
@@ -67,15 +73,21 @@ impl Network {
 
     /// Draws at full depth.
     pub fn sampler(&self, learned: &Parameters) -> Result<Sampler, TrainError> {
-        let parameters = self.of_backbone(&self.whole(learned));
-        Ok(Sampler::new(Model::of_parameters("training", &parameters, &self.config)?))
+        Ok(Sampler::new(Model::of_parameters("training", &self.whole(learned), &self.config)?))
     }
 
-    /// Writes a weights folder.
+    /// Writes a weights folder, f16; each of its files is whole or not there.
     pub fn write(&self, learned: &Parameters, folder: &Path) -> Result<(), TrainError> {
         let whole = self.whole(learned);
         let model = folder.join("model.safetensors");
-        write_backbone(&self.of_backbone(&whole), self.origin.as_deref(), &self.config, folder)?;
+        let not_writable = |source| OutputError::NotWritable { folder: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(not_writable)?;
+        match &self.origin {
+            Some(same) => write_bytes(&model, &std::fs::read(same).map_err(OutputError::io(same))?)?,
+            None => write_tensors(&model, Kind::Half, &self.of_backbone(&whole), HashMap::new())?,
+        }
+        let text = serde_json::to_string_pretty(&self.config).unwrap_or_default() + "\n";
+        write_text(&folder.join("config.json"), &text)?;
         if let Some(config) = &self.exits {
             let weights_sha256 = sha256_of(&model).map_err(OutputError::io(&model))?;
             let config = LearnedConfig { weights_sha256, ..config.clone() };
@@ -95,4 +107,9 @@ impl Network {
             haste: self.haste,
         }
     }
+}
+
+/// The same tensors, without a copy.
+pub(super) fn share(parameters: &Parameters) -> Parameters {
+    parameters.iter().map(|(key, tensor)| (key.clone(), tensor.shallow_clone())).collect()
 }

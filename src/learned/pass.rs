@@ -2,12 +2,11 @@
 
 use tch::{TchError, Tensor};
 
-use crate::backbone::{Backbone, State};
-use crate::learned::LearnedExits;
-use crate::train::examples::Examples;
+use super::LearnedExits;
+use crate::backbone::{Backbone, Input, State};
 
 /// The states of one batch at its exits, and at the end.
-pub(super) struct Pass<'a> {
+pub(crate) struct Pass<'a> {
     backbone: &'a dyn Backbone,
     exits: &'a LearnedExits,
     /// The exits that were passed, with L_i `[b, T, D]`.
@@ -18,12 +17,8 @@ pub(super) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     /// Runs every block.
-    pub fn run(
-        backbone: &'a dyn Backbone,
-        exits: &'a LearnedExits,
-        examples: &Examples,
-    ) -> Result<Self, TchError> {
-        let mut state = backbone.begin(&examples.input())?;
+    pub fn run(backbone: &'a dyn Backbone, exits: &'a LearnedExits, input: &Input) -> Result<Self, TchError> {
+        let mut state = backbone.begin(input)?;
         let mut states = vec![];
         for i in 0..backbone.depth() {
             backbone.block(i, &mut state)?;
