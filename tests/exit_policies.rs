@@ -1,69 +1,19 @@
-//! What a policy is shown and what its word does, what is refused before anything runs, and how a panic ends
-//! a run.
+//! What a policy is shown and what its word does, and what is refused before anything runs.
 
+mod made_up_policy;
 mod two_sigma_model;
 
-use std::any::Any;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use offramp::exit::{Bounds, Exit, ExitError, Provenance, Schedule, ScheduleError, Segment, Verdict, View};
-use offramp::{Error, Event, Guidance, Model, Request, RequestError};
+use made_up_policy::{Policy, all};
+use offramp::exit::{Bounds, ExitError, Provenance, Schedule, ScheduleError, Segment, Verdict, View};
+use offramp::{Error, Event, Guidance, Model, RequestError};
 use tch::{Kind, Tensor};
 use two_sigma_model::straight_line::{Guided, Loop};
 use two_sigma_model::*;
 
 const WHOLE: Bounds = Bounds { min: 1, max: DEPTH };
-
-// ---- policies
-
-type Judge = dyn Fn(&mut View) -> Result<Option<Vec<Verdict>>, ExitError> + Send + Sync;
-
-/// A policy put together by a test.
-#[derive(Clone)]
-struct Policy {
-    bounds: Bounds,
-    memory: usize,
-    judge: Arc<Judge>,
-}
-
-impl Policy {
-    fn new(
-        bounds: Bounds,
-        judge: impl Fn(&mut View) -> Result<Option<Vec<Verdict>>, ExitError> + Send + Sync + 'static,
-    ) -> Self {
-        Self { bounds, memory: 2, judge: Arc::new(judge) }
-    }
-}
-
-impl Exit for Policy {
-    fn spec(&self) -> String {
-        "made-up".into()
-    }
-
-    fn bounds(&self, _t: f64, _depth: usize) -> Bounds {
-        self.bounds
-    }
-
-    fn memory(&self) -> usize {
-        self.memory
-    }
-
-    fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
-        (self.judge)(view)
-    }
-
-    fn share(&self) -> Box<dyn Exit> {
-        Box::new(self.clone())
-    }
-}
-
-/// The same verdict on every row.
-fn all(leave: bool, view: &View) -> Vec<Verdict> {
-    vec![Verdict { leave, uncertainty: 0.5 }; view.t.len()]
-}
 
 fn depths(model: &Model, policy: Policy) -> Vec<usize> {
     sampler(model).with_exit(policy).sample(&request(), &mut ()).unwrap().samples.remove(1).depths
@@ -382,74 +332,4 @@ fn tensors_that_are_not_finite_f32_are_refused_before_anything_runs() {
         assert!(matches!(error, Error::Request(RequestError::Values { .. })), "{error}");
         assert!(log.lock().unwrap().is_empty(), "something ran");
     }
-}
-
-// ---- panics
-
-/// A policy that counts the evaluations that have begun, and panics in the one numbered `panics_at`.
-fn counting(panics_at: Option<usize>) -> (Policy, Arc<AtomicUsize>) {
-    let begun = Arc::new(AtomicUsize::new(0));
-    let count = begun.clone();
-    let policy = Policy::new(Bounds { min: 1, max: 2 }, move |view| {
-        let number = count.fetch_add(1, Ordering::SeqCst);
-        assert!(panics_at != Some(number), "the policy is at a loss");
-        Ok(Some(all(false, view)))
-    });
-    (policy, begun)
-}
-
-/// Many micro-batches, enough that a run which does not stop is easily told from one which does.
-const MANY: usize = 500;
-
-/// What may still begin after a panic: events that fit into the channel, and what each worker is at.
-const FEW: usize = 100;
-
-/// Runs many micro-batches on two workers, to the panic; gives its message.
-fn panic_of(policy: Policy, observer: &mut dyn FnMut(&Event) -> ControlFlow<()>) -> String {
-    let model = model(|_| ());
-    let sampler = sampler(&model).with_exit(policy).with_batch(1).with_threads(2);
-    let request = Request::classes([1; MANY], SEED);
-    // Workers of so small a network have one libtorch thread each; the caller has three.
-    tch::set_num_threads(3);
-    let mut observer = observer;
-    // The default hook may print a backtrace, and the run can stop no sooner than that is done.
-    let hook = take_hook();
-    set_hook(Box::new(|_| ()));
-    let ended = catch_unwind(AssertUnwindSafe(|| sampler.run(&request, &mut observer)));
-    set_hook(hook);
-    let payload = ended.unwrap_err();
-    assert_eq!(tch::get_num_threads(), 3);
-    message(&*payload)
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|s| s.to_string());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
-}
-
-#[test]
-fn a_panic_in_the_observer_ends_the_run_with_that_panic() {
-    let _alone = alone();
-    let (policy, begun) = counting(None);
-    let mut at_panic = 0;
-    let mut observer = |event: &Event| {
-        if event.image() == 5 {
-            at_panic = begun.load(Ordering::SeqCst);
-            panic!("the observer is at a loss");
-        }
-        ControlFlow::Continue(())
-    };
-    assert_eq!(panic_of(policy, &mut observer), "the observer is at a loss");
-    let after = begun.load(Ordering::SeqCst) - at_panic;
-    assert!(after <= FEW, "{after} evaluations began after the panic");
-}
-
-#[test]
-fn a_panic_in_a_policy_ends_the_run() {
-    let _alone = alone();
-    let (policy, begun) = counting(Some(20));
-    let mut observer = |_: &Event| ControlFlow::Continue(());
-    assert_eq!(panic_of(policy, &mut observer), "the policy is at a loss");
-    let after = begun.load(Ordering::SeqCst) - 21;
-    assert!(after <= FEW, "{after} evaluations began after the panic");
 }

@@ -9,27 +9,7 @@ use proptest::prelude::*;
 
 mod made_up_report;
 
-/// Parses the document as XML: every element is closed, every name and text escaped.
-fn parsed(html: &str) -> roxmltree::Document<'_> {
-    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
-    roxmltree::Document::parse_with_options(html, options).unwrap_or_else(|error| {
-        let line = html.lines().nth(error.pos().row as usize - 1).unwrap_or_default();
-        let from = (error.pos().col as usize).saturating_sub(120);
-        panic!("{error}: {}", line.chars().skip(from).take(240).collect::<String>())
-    })
-}
-
-/// All text of the elements of one name, in order.
-fn texts(document: &roxmltree::Document, element: &str) -> Vec<String> {
-    let text =
-        |node: roxmltree::Node| node.descendants().filter_map(|n| n.text().filter(|_| n.is_text())).collect();
-    document.descendants().filter(|n| n.has_tag_name(element)).map(text).collect()
-}
-
-fn with_class<'a>(document: &'a roxmltree::Document, class: &str) -> Vec<roxmltree::Node<'a, 'a>> {
-    let has = |n: &roxmltree::Node| n.attribute("class").is_some_and(|c| c.split(' ').any(|c| c == class));
-    document.descendants().filter(has).collect()
-}
+use made_up_report::page::{parsed, texts, with_class};
 
 /// No attribute or style that makes a browser ask for something.
 fn assert_self_contained(html: &str) {
@@ -176,33 +156,6 @@ fn the_markdown_is_one_table_of_equal_lines() {
 }
 
 #[test]
-fn names_are_told_apart_by_what_differs() {
-    let mut report = made_up_report::report();
-    let mut again = report.rows[12].clone();
-    again.id = "another".into();
-    again.settings.steps = 8;
-    report.rows.push(again);
-    let html = report.html();
-    let document = parsed(&html);
-    let results = with_class(&document, "results")[0];
-    let names: Vec<String> = results
-        .descendants()
-        .filter(|n| n.attribute("class") == Some("name"))
-        .map(|n| {
-            n.children()
-                .filter_map(|c| c.text().filter(|_| c.is_text()))
-                .collect::<String>()
-                .trim()
-                .to_owned()
-        })
-        .filter(|name| !name.is_empty())
-        .collect();
-    assert_eq!(names.len(), report.rows.len());
-    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
-    assert!(names.iter().any(|name| name.ends_with(", 8 steps")), "{names:?}");
-}
-
-#[test]
 fn a_second_extractor_has_columns_and_a_plot_of_its_own() {
     let mut report = made_up_report::report();
     for row in &mut report.rows {
@@ -223,38 +176,6 @@ fn a_second_extractor_has_columns_and_a_plot_of_its_own() {
     let html = read("report.html");
     let count = |html: &str| with_class(&parsed(html), "plot").len();
     assert_eq!(count(&html), count(&made_up_report::report().html()) + 2);
-}
-
-#[test]
-fn fréchet_distances_of_unequal_n_are_not_compared() {
-    let mut report = made_up_report::report();
-    // So many that the Fréchet distance leads.
-    for quality in report.rows.iter_mut().flat_map(|row| &mut row.quality) {
-        quality.n = 5000;
-    }
-    report.rows[12].quality[0].n = 4000;
-    let html = report.html();
-    let document = parsed(&html);
-    let lede = texts(&document, "p").concat();
-    assert!(lede.contains("Judged on another N, and so not compared here: uncertainty:0.05."), "{lede}");
-    let first = with_class(&document, "plot")[0];
-    let label = |n: &roxmltree::Node| n.text() == Some("uncertainty:0.05");
-    assert!(!first.descendants().any(|n| label(&n)));
-}
-
-#[test]
-fn kernel_distances_of_unequal_n_are_compared_and_their_n_is_said() {
-    let mut report = made_up_report::report();
-    report.rows[12].quality[0].n = 400;
-    let html = report.html();
-    let document = parsed(&html);
-    let lede = texts(&document, "p").concat();
-    assert!(lede.contains("uncertainty:0.05 (N = 400)"), "{lede}");
-    let plots = with_class(&document, "plot");
-    let holds = |plot: &roxmltree::Node| plot.descendants().any(|n| n.text() == Some("uncertainty:0.05"));
-    assert!(holds(&plots[0]), "KID leads, which is unbiased");
-    let frechet = plots.iter().find(|p| p.attribute("aria-label").unwrap().contains("Fréchet")).unwrap();
-    assert!(!holds(frechet));
 }
 
 #[test]
@@ -322,29 +243,6 @@ fn how_a_peer_ran_is_told_and_so_is_a_floor_of_fewer_images() {
     let column = reader.headers().unwrap().iter().position(|head| head == "peer_images").unwrap();
     let images: Vec<String> = reader.records().map(|record| record.unwrap()[column].to_owned()).collect();
     assert_eq!((&*images[peer], images.iter().filter(|cell| !cell.is_empty()).count()), ("125", 1));
-}
-
-#[test]
-fn rows_that_lose_are_named_with_the_row_that_they_lose_to() {
-    let mut report = made_up_report::report();
-    // An exit that is as slow as full depth and worse than anything.
-    let row = &mut report.rows[13];
-    row.speed.as_mut().unwrap().images_per_second = report_speed(30.0);
-    row.quality[0].kid.value = 0.2;
-    let html = report.html();
-    let document = parsed(&html);
-    let line = document
-        .descendants()
-        .filter(|n| n.has_tag_name("tr"))
-        .map(|n| n.descendants().filter_map(|c| c.text().filter(|_| c.is_text())).collect::<String>())
-        .find(|line| line.starts_with("uncertainty:0.1 "))
-        .expect("no line for the row that loses");
-    assert!(line.contains("full depth") && line.contains("clear in both"), "{line}");
-    assert!(texts(&document, "h1")[0].starts_with("2 of 4 early exits"));
-}
-
-fn report_speed(median: f64) -> offramp::bench::Spread {
-    offramp::bench::Spread { median, least: median, most: median, rounds: 5 }
 }
 
 /// Characters that end an attribute, a tag, a cell or a line.

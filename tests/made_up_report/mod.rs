@@ -1,5 +1,7 @@
 //! A report of made-up figures, in the shapes that a run leaves: for layout, never for reading.
 
+pub mod page;
+
 use std::fs;
 use std::path::Path;
 

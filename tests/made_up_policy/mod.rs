@@ -1,0 +1,52 @@
+//! A policy put together by a test.
+
+use std::sync::Arc;
+
+use offramp::exit::{Bounds, Exit, ExitError, Verdict, View};
+
+pub type Judge = dyn Fn(&mut View) -> Result<Option<Vec<Verdict>>, ExitError> + Send + Sync;
+
+/// A policy put together by a test.
+#[derive(Clone)]
+pub struct Policy {
+    pub bounds: Bounds,
+    pub memory: usize,
+    pub judge: Arc<Judge>,
+}
+
+impl Policy {
+    /// A policy of these bounds that judges so.
+    pub fn new(
+        bounds: Bounds,
+        judge: impl Fn(&mut View) -> Result<Option<Vec<Verdict>>, ExitError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { bounds, memory: 2, judge: Arc::new(judge) }
+    }
+}
+
+impl Exit for Policy {
+    fn spec(&self) -> String {
+        "made-up".into()
+    }
+
+    fn bounds(&self, _t: f64, _depth: usize) -> Bounds {
+        self.bounds
+    }
+
+    fn memory(&self) -> usize {
+        self.memory
+    }
+
+    fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
+        (self.judge)(view)
+    }
+
+    fn share(&self) -> Box<dyn Exit> {
+        Box::new(self.clone())
+    }
+}
+
+/// The same verdict on every row.
+pub fn all(leave: bool, view: &View) -> Vec<Verdict> {
+    vec![Verdict { leave, uncertainty: 0.5 }; view.t.len()]
+}
