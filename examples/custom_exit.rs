@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example custom_exit` prints how deep each of ten images went.
 
-use offramp::exit::{Bounds, Exit, ExitError, Verdict, View};
+use offramp::exit::{Bounds, Exit, ExitError, Moment, Verdict, View};
 use offramp::{Model, Request, Sampler};
 use tch::Tensor;
 
@@ -15,15 +15,15 @@ impl Exit for Saturation {
         format!("saturation:{}", self.0)
     }
 
-    fn bounds(&self, _t: f64, depth: usize) -> Bounds {
-        Bounds { min: depth.min(4), max: depth }
+    fn bounds(&self, moment: &Moment) -> Bounds {
+        Bounds { min: 4, max: moment.depth }
     }
 
     fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
         let (now, before) = (view.hidden.f_flatten(1, 2)?, view.previous.f_flatten(1, 2)?); // [R, T·D]
         let cosine = Tensor::f_cosine_similarity(&now, &before, 1, 1e-8)?; // [R]
         let turned = Vec::<f32>::try_from(cosine.f_rsub_scalar(1.0)?)?;
-        let verdict = |uncertainty: f32| Verdict { leave: f64::from(uncertainty) < self.0, uncertainty };
+        let verdict = |turned| Verdict::below(turned, self.0);
         Ok(Some(turned.into_iter().map(verdict).collect()))
     }
 

@@ -12,6 +12,7 @@ use tch::Tensor;
 #[derive(Debug, Default)]
 pub struct RowMemory {
     tensors: BTreeMap<usize, Tensor>,
+    series: BTreeMap<usize, Vec<(f64, Tensor)>>,
 }
 
 impl RowMemory {
@@ -32,8 +33,24 @@ impl RowMemory {
         self.tensors.remove(&key)
     }
 
+    /// The tensors of the series under `key` with the places that they were noted at, oldest first.
+    pub fn series(&self, key: usize) -> &[(f64, Tensor)] {
+        self.series.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes a tensor at a place of the series under `key`, which holds the last `most`; at a place that is there
+    /// already it takes that one's place.
+    pub fn note(&mut self, key: usize, at: f64, tensor: Tensor, most: usize) {
+        let series = self.series.entry(key).or_default();
+        series.retain(|(place, _)| *place != at);
+        series.push((at, tensor));
+        let spare = series.len().saturating_sub(most);
+        series.drain(..spare);
+    }
+
     /// Bytes of its tensors' elements.
     pub fn bytes(&self) -> usize {
-        self.tensors.values().map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum()
+        let series = self.series.values().flatten().map(|(_, tensor)| tensor);
+        self.tensors.values().chain(series).map(|t| t.numel() * t.kind().elt_size_in_bytes()).sum()
     }
 }

@@ -125,10 +125,10 @@ fn what_cannot_be_is_refused_by_name() {
         ("--exit uncertainty:-0.1", &["threshold \"-0.1\"", "from 0 to 1"]),
         ("--exit uncertainty:NaN", &["threshold \"NaN\"", "from 0 to 1"]),
         ("--exit uncertainty:0.5,min=0", &["min=\"0\"", "from 1"]),
-        ("--exit uncertainty:0.5,max=two", &["max=\"two\"", "from 1"]),
+        ("--exit uncertainty:0.5,max=2.5", &["max=\"2.5\"", "from 1"]),
         ("--exit uncertainty:0.5,min=3,max=2", &["min=3 lies behind max=2"]),
         ("--exit uncertainty:0.5,max=2,max=2", &["max is given twice"]),
-        ("--exit uncertainty:0.5,after=2", &["\"after=2\"", "min=DEPTH and max=DEPTH"]),
+        ("--exit uncertainty:0.5,after=2", &["\"after=2\"", "min=DEPTH"]),
         ("--exit gate:p=0.5", &["gate:p=0.5", "threshold \"p=0.5\""]),
         ("--exit gate:q=2", &["gate:q=2", "threshold \"2\""]),
     ] {

@@ -44,7 +44,7 @@ fn a_first_block_cache_draws_and_says_so() {
 #[test]
 fn the_tail_is_a_setting_that_a_resumed_run_must_share() {
     let place = Workplace::new();
-    let options = "--exit change:0.5,max=3 --count 3";
+    let options = "--exit change:0.5,cap=3 --count 3";
     Run::ok(&mut place.generate(&format!("{options} --tail residual")));
     std::fs::remove_file(place.path("out/000001.png")).unwrap();
     place
@@ -67,7 +67,7 @@ fn an_image_that_names_no_tail_was_made_with_the_head() {
 fn what_cannot_be_is_refused_by_name() {
     let place = Workplace::new();
     for (words, mentions) in [
-        ("--tail residue", &["\"residue\"", "head, heads and residual"][..]),
+        ("--tail residue", &["\"residue\"", "head, heads, residual and forecast:ORDER"][..]),
         ("--exit change", &["\"change\"", "change:THRESHOLD"]),
         ("--exit change:", &["change:", "threshold \"\"", "from 0"]),
         ("--exit change:much", &["threshold \"much\"", "from 0"]),
@@ -75,10 +75,10 @@ fn what_cannot_be_is_refused_by_name() {
         ("--exit change:NaN", &["threshold \"NaN\"", "from 0"]),
         ("--exit change:0.1,after=0", &["after=\"0\"", "from 1"]),
         ("--exit change:0.1,after=1.5", &["after=\"1.5\"", "from 1"]),
-        ("--exit change:0.1,max=-1", &["max=\"-1\"", "from 1"]),
+        ("--exit change:0.1,cap=-1", &["cap=\"-1\"", "from 1"]),
         ("--exit change:0.1,after", &["\"after\"", "after=BLOCKS"]),
-        ("--exit change:0.1,before=2", &["\"before=2\"", "after=BLOCKS and max=REUSES"]),
-        ("--exit change:0.1,max=2,max=3", &["max is given twice"]),
+        ("--exit change:0.1,before=2", &["\"before=2\"", "after=BLOCKS and min=DEPTH"]),
+        ("--exit change:0.1,cap=2,cap=3", &["cap is given twice"]),
         ("--exit change:0.1,after=3", &["change:0.1,after=3", "after block 3", "[1, 2]"]),
     ] {
         place.refuses(place.generate(words), mentions);

@@ -63,7 +63,7 @@ fn verdicts_must_be_as_many_as_rows() {
     let _alone = alone();
     let model = model(|_| ());
     for got in [0, 1, 3] {
-        let verdict = Verdict { leave: true, uncertainty: 0.0 };
+        let verdict = Verdict { leave: true, uncertainty: 0.0, limit: None };
         let policy = Policy::new(WHOLE, move |_| Ok(Some(vec![verdict; got])));
         let error = sampler(&model).with_exit(policy).sample(&request(), &mut ()).unwrap_err();
         assert!(!error.is_bad_input());
@@ -103,7 +103,7 @@ fn a_guided_image_leaves_when_both_rows_may_and_reports_the_higher_uncertainty()
         [(true, false, DEPTH), (false, true, DEPTH), (false, false, DEPTH), (true, true, 1)]
     {
         let policy = Policy::new(WHOLE, move |view| {
-            let verdict = |leave, uncertainty| Verdict { leave, uncertainty };
+            let verdict = |leave, uncertainty| Verdict { leave, uncertainty, limit: None };
             let pair = [verdict(conditional, 0.25), verdict(unconditional, 0.75)];
             Ok(Some(pair.repeat(view.t.len() / 2)))
         });
@@ -155,7 +155,7 @@ fn watching(leave: fn(usize, usize) -> bool) -> (Policy, Log) {
             view.memory[k][0] += 1.0;
             view.memory[k][1] = 10.0 + k as f64;
         }
-        let verdict = |&k: &usize| Verdict { leave: leave(view.depth, k), uncertainty: 0.5 };
+        let verdict = |&k: &usize| Verdict { leave: leave(view.depth, k), uncertainty: 0.5, limit: None };
         Ok(Some(view.image.iter().map(verdict).collect()))
     });
     (policy, log)

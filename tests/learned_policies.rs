@@ -6,7 +6,7 @@ mod tiny_model;
 use learned_exits::{config, constant, estimator, gate, random};
 use offramp::exit::{ExitError, ExitSpec, ExitSpecError, Fixed, Full, GateExit, Threshold, Uncertainty};
 use offramp::learned::{EstimatorKind, HeadKind, LearnedConfig, LearnedExits};
-use offramp::tail::{Heads, Residual, TailSpec, TailSpecError};
+use offramp::tail::{Forecast, Heads, TailSpec, TailSpecError};
 use offramp::{Error, Guidance, Model, Outcome, Request, Sampler};
 use tiny_model::{DEPTH, Workplace};
 
@@ -206,7 +206,7 @@ fn full_depth_has_no_use_for_any_of_it() {
     let base = || Sampler::new(model.share()).with_solver("ddim".parse().unwrap(), 3);
     let full = draw(base().with_exit(Full));
     let never = draw(sampler(&model, &exits, "uncertainty:0").with_tail(Heads::new(&exits).unwrap()));
-    let residual = draw(sampler(&model, &exits, "uncertainty:0").with_tail(Residual));
+    let residual = draw(sampler(&model, &exits, "uncertainty:0").with_tail(Forecast::residual()));
     for k in 0..4 {
         assert_eq!(full.samples[k].x, never.samples[k].x);
         assert_eq!(full.samples[k].x, residual.samples[k].x);
@@ -227,7 +227,7 @@ fn what_cannot_be_is_refused() {
     let gates = constant(LearnedConfig { gate: gate(2), estimator: None, ..learned.clone() }, &[0.5, 0.5]);
     assert!(matches!(
         build("uncertainty:0.5,max=2", Some(&gates)),
-        Err(ExitSpecError::NotLearned { part: "estimator", exit }) if exit == "uncertainty:0.5,max=2"
+        Err(ExitSpecError::NotLearned { part: "estimator", exit }) if exit == "uncertainty:0.5"
     ));
 
     let check = |sampler: Sampler| match sampler.check(&Request::classes(0..1, 0)) {

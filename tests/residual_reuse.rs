@@ -5,10 +5,10 @@ mod per_image_exit;
 mod two_sigma_model;
 
 use offramp::backbone::{Backbone, Input};
-use offramp::exit::{Change, Exit, Fixed, Full};
+use offramp::exit::{Change, Exit, ExitSpec, Fixed, Full};
 use offramp::noise::{Draw, standard_normal};
 use offramp::solver::{History, Prediction, PredictionType, SolverSpec, StartAt, X0Clip, advance};
-use offramp::tail::{Head, Residual, Tail};
+use offramp::tail::{Forecast, Head, Tail};
 use offramp::{Guidance, Model, Outcome, Request, RowMemory, Sample, Sampler};
 use per_image_exit::Saturated;
 use proptest::prelude::*;
@@ -22,14 +22,15 @@ fn fashion() -> Model {
     Model::open("weights/fashion-dit").unwrap()
 }
 
-fn change(typed: &str) -> Change {
-    typed.parse().unwrap()
+fn change(typed: &str) -> Box<dyn Exit> {
+    let spec: ExitSpec = format!("change:{typed}").parse().unwrap();
+    spec.build("schedules".as_ref(), None).unwrap()
 }
 
 fn sampler(exit: impl Exit + 'static, solver: &str) -> Sampler {
     Sampler::new(fashion())
         .with_exit(exit)
-        .with_tail(Residual)
+        .with_tail(Forecast::residual())
         .with_solver(solver.parse().unwrap(), STEPS)
         .with_batch(1)
         .with_threads(1)
@@ -206,7 +207,7 @@ fn an_infinite_threshold_runs_to_the_end_once() {
 
 #[test]
 fn reuses_in_a_row_may_be_limited() {
-    let outcome = draw(&sampler(change("inf,after=2,max=2"), "ddim"), &[3], 0);
+    let outcome = draw(&sampler(change("inf,after=2,cap=2"), "ddim"), &[3], 0);
     assert_eq!(outcome.samples[0].depths, [12, 2, 2, 12, 2, 2, 12, 2]);
 }
 
@@ -245,8 +246,11 @@ fn an_evaluation_repeated_gives_the_full_output() {
         (depth..BLOCKS).for_each(|i| net.block(i, &mut state).unwrap());
         let mut memory = [RowMemory::default(), RowMemory::default()];
         let [first, second] = &mut memory;
-        Residual.learn(depth, &left.hidden, &state.hidden, &mut [first, second]).unwrap();
-        left.hidden = Residual.recall(depth, &left.hidden, &[&memory[0], &memory[1]]).unwrap();
+        Forecast::residual()
+            .learn(depth, &left.hidden, &state.hidden, &[0.0; 2], &mut [first, second])
+            .unwrap();
+        left.hidden =
+            Forecast::residual().recall(depth, &left.hidden, &[0.0; 2], &[&memory[0], &memory[1]]).unwrap();
         let (reused, full) = (net.finish(depth, left).unwrap(), net.finish(BLOCKS, state).unwrap());
         let worst = ((reused - &full).abs().max() / full.abs().max()).double_value(&[]);
         assert!(worst <= 1e-6, "depth {depth}: {worst:.1e}");
@@ -329,13 +333,13 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let _alone = alone();
-        let mut exit = Change::new(threshold).unwrap().after(after).unwrap();
-        if let Some(max) = max {
-            exit = exit.max(max).unwrap();
-        }
+        let change = Change::new(threshold).unwrap().after(after).unwrap();
+        let typed = max.map_or(change.spec(), |max| format!("{},cap={max}", change.spec()));
+        let exit: ExitSpec = typed.parse().unwrap();
+        let exit = exit.build("schedules".as_ref(), None).unwrap();
         let sampler = two_sigma_model::sampler(&two_sigma_model::model(|_| ()))
             .with_exit(exit)
-            .with_tail(Residual)
+            .with_tail(Forecast::residual())
             .with_guidance(Guidance::scale(guidance))
             .with_batch(batch);
         for sample in draw(&sampler, &classes, seed).samples {
@@ -353,14 +357,10 @@ proptest! {
     fn what_is_typed_is_what_is_said(
         threshold in prop_oneof![Just(f64::INFINITY), 0.0..1e6],
         after in 1usize..100,
-        max in prop::option::of(1usize..100),
     ) {
-        let mut exit = Change::new(threshold).unwrap().after(after).unwrap();
-        if let Some(max) = max {
-            exit = exit.max(max).unwrap();
-        }
+        let exit = Change::new(threshold).unwrap().after(after).unwrap();
         prop_assert_eq!(exit.to_string().parse::<Change>().unwrap(), exit);
-        let spec: offramp::exit::ExitSpec = exit.spec().parse().unwrap();
+        let spec: ExitSpec = exit.spec().parse().unwrap();
         prop_assert_eq!(spec.to_string(), exit.spec());
     }
 }

@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::plan_error::PlanError;
 use super::points::{Point, WeightsFacts, expand};
 use super::{BenchError, Labels, Settings};
-use crate::exit::{ExitSpec, schedule_names};
+use crate::exit::{ExitSpec, Rule, schedule_names};
 use crate::guidance::Guidance;
 use crate::noise::uniform_class;
 use crate::tail::{TailSpec, default_tail};
@@ -130,7 +130,7 @@ impl Models {
     /// Its exit, tail or solver cannot be made.
     pub fn sampler(&self, point: &Point) -> Result<Sampler, crate::Error> {
         let s = &point.settings;
-        let exit = if point.is_peer() { ExitSpec::Full } else { s.exit.parse()? };
+        let exit: ExitSpec = if point.is_peer() { Rule::Full.into() } else { s.exit.parse()? };
         let tail: TailSpec = s.tail.parse()?;
         let model = self.model(point);
         let exit = exit.build(&self.places[&point.weights].schedules, model.exits.as_ref())?;

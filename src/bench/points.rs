@@ -7,7 +7,7 @@ use super::plan::{Plan, PointTable};
 use super::plan_error::PlanError;
 use super::{Role, Settings};
 use crate::digest::hex;
-use crate::exit::ExitSpec;
+use crate::exit::{ExitSpec, Rule};
 use crate::solver::SolverSpec;
 use crate::tail::TailSpec;
 
@@ -151,7 +151,7 @@ fn needs_exit(key: &str, tail: &str) -> PlanError {
 }
 
 fn is_full(exit: &str) -> bool {
-    exit.parse::<ExitSpec>().is_ok_and(|e| e == ExitSpec::Full)
+    exit.parse::<ExitSpec>().is_ok_and(|e| e == Rule::Full.into())
 }
 
 struct Points<'a> {

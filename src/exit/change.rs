@@ -1,4 +1,4 @@
-//! `change:THRESHOLD[,after=K][,max=M]`: the rule of first-block caches (ParaAttention, cache-dit; the
+//! `change:THRESHOLD[,after=K]`: the rule of first-block caches (ParaAttention, cache-dit; the
 //! threshold there is 0.05 to 0.12), decided for each image instead of for the batch.
 //!
 //! After block K it looks at what the first K blocks added, r = L_K − L_0, and compares it with what they
@@ -8,14 +8,15 @@
 //!
 //! Below the threshold the image leaves there; otherwise it runs to the end, and r is kept. It is meant for a
 //! tail that reuses what the skipped blocks did then ([`Residual`](crate::tail::Residual)); with `head` it is
-//! allowed, and says when an image's first blocks do the same as before.
+//! allowed, and says when an image's first blocks do the same as before. `cap=M` ([`Limits`](super::Limits)) runs it to
+//! the end at the latest after M reuses in a row.
 
 use std::fmt;
 use std::str::FromStr;
 
 use tch::{Kind, Tensor};
 
-use super::{Bounds, Departure, Exit, ExitError, ModelFacts, Verdict, View};
+use super::{Bounds, Departure, Exit, ExitError, Moment, RunFacts, Verdict, View};
 use crate::backbone::row_index;
 
 /// Leaves after `after` blocks when they do about the same as at the image's last full evaluation.
@@ -26,7 +27,6 @@ use crate::backbone::row_index;
 pub struct Change {
     threshold: f64,
     after: usize,
-    max: Option<usize>,
 }
 
 /// A threshold is never NaN.
@@ -43,25 +43,20 @@ pub enum ChangeError {
         got: String,
     },
     /// A count that is none.
-    #[error("{key}={got:?} must be a whole number from 1")]
-    Count {
-        /// `after` or `max`.
-        key: &'static str,
+    #[error("after={got:?} must be a whole number of blocks, from 1")]
+    After {
         /// What was given.
         got: String,
     },
     /// An option that there is not.
-    #[error("no option {got:?}; there are after=BLOCKS and max=REUSES")]
+    #[error("no option {got:?}; there are after=BLOCKS and {}", super::LimitSpec::OPTIONS)]
     Option {
         /// What was given.
         got: String,
     },
     /// An option twice.
-    #[error("{key} is given twice")]
-    Twice {
-        /// The option.
-        key: &'static str,
-    },
+    #[error("after is given twice")]
+    Twice,
 }
 
 /// Where a row's memory holds r of its last full evaluation.
@@ -76,22 +71,14 @@ impl Change {
             return Err(ChangeError::Threshold { got: threshold.to_string() });
         }
         // Minus zero is zero.
-        Ok(Self { threshold: threshold.abs(), after: 1, max: None })
+        Ok(Self { threshold: threshold.abs(), after: 1 })
     }
 
     /// Looks, and leaves, after `blocks` blocks.
     pub fn after(self, blocks: usize) -> Result<Self, ChangeError> {
         match blocks {
-            0 => Err(ChangeError::Count { key: "after", got: "0".into() }),
+            0 => Err(ChangeError::After { got: "0".into() }),
             after => Ok(Self { after, ..self }),
-        }
-    }
-
-    /// Runs to the end at the latest after leaving `reuses` times in a row.
-    pub fn max(self, reuses: usize) -> Result<Self, ChangeError> {
-        match reuses {
-            0 => Err(ChangeError::Count { key: "max", got: "0".into() }),
-            max => Ok(Self { max: Some(max), ..self }),
         }
     }
 }
@@ -105,18 +92,15 @@ impl FromStr for Change {
         let threshold = words.next().unwrap_or_default();
         let number = threshold.parse().map_err(|_| ChangeError::Threshold { got: threshold.into() })?;
         let mut change = Change::new(number)?;
-        let mut given = [false; 2];
+        let mut given = false;
         for word in words {
-            let (place, key, value) = match word.split_once('=') {
-                Some(("after", value)) => (0, "after", value),
-                Some(("max", value)) => (1, "max", value),
-                _ => return Err(ChangeError::Option { got: word.into() }),
+            let Some(value) = word.strip_prefix("after=") else {
+                return Err(ChangeError::Option { got: word.into() });
             };
-            if std::mem::replace(&mut given[place], true) {
-                return Err(ChangeError::Twice { key });
+            if std::mem::replace(&mut given, true) {
+                return Err(ChangeError::Twice);
             }
-            let count = value.parse().map_err(|_| ChangeError::Count { key, got: value.into() })?;
-            change = if key == "after" { change.after(count)? } else { change.max(count)? };
+            change = change.after(value.parse().map_err(|_| ChangeError::After { got: value.into() })?)?;
         }
         Ok(change)
     }
@@ -126,12 +110,9 @@ impl FromStr for Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.threshold)?;
-        if self.after != 1 {
-            write!(f, ",after={}", self.after)?;
-        }
-        match self.max {
-            Some(max) => write!(f, ",max={max}"),
-            None => Ok(()),
+        match self.after {
+            1 => Ok(()),
+            after => write!(f, ",after={after}"),
         }
     }
 }
@@ -141,29 +122,24 @@ impl Exit for Change {
         format!("change:{self}")
     }
 
-    fn check(&self, model: &ModelFacts) -> Result<(), ExitError> {
-        let leaves_something = self.after < model.depth;
-        match leaves_something && model.exits.iter().any(|point| point.depth == self.after) {
+    fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
+        let leaves_something = self.after < run.depth;
+        match leaves_something && run.exits.iter().any(|point| point.depth == self.after) {
             true => Ok(()),
             false => Err(ExitError::NoExitPoint {
                 exit: self.spec(),
                 asked: self.after,
-                points: model.exits.iter().map(|p| p.depth).filter(|&d| d < model.depth).collect(),
+                points: run.exits.iter().map(|p| p.depth).filter(|&d| d < run.depth).collect(),
             }),
         }
     }
 
-    fn bounds(&self, _t: f64, depth: usize) -> Bounds {
-        Bounds { min: self.after, max: depth }
+    fn bounds(&self, moment: &Moment) -> Bounds {
+        Bounds { min: self.after, max: moment.depth }
     }
 
     fn decides_at(&self, depth: usize) -> bool {
         depth == self.after
-    }
-
-    /// One number: how often the image left early since it last ran to the end.
-    fn memory(&self) -> usize {
-        1
     }
 
     fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
@@ -172,22 +148,17 @@ impl Exit for Change {
         let mut verdicts = Vec::with_capacity(changes.len());
         for (row, change) in changes.into_iter().enumerate() {
             view.rows[row].keep(NOW, added.f_get(row as i64)?);
-            let reuses = view.memory[view.image[row]][0];
-            let spent = self.max.is_some_and(|max| reuses >= max as f64);
-            let leave = f64::from(change) < self.threshold && !spent;
-            verdicts.push(Verdict { leave, uncertainty: change });
+            verdicts.push(Verdict::below(change, self.threshold));
         }
         Ok(Some(verdicts))
     }
 
     fn left(&self, departure: &mut Departure) -> Result<(), ExitError> {
-        let full = departure.at == departure.depth;
-        for row in departure.rows.iter_mut() {
-            if let Some(now) = row.take(NOW).filter(|_| full) {
+        for (row, &at) in departure.rows.iter_mut().zip(departure.at) {
+            if let Some(now) = row.take(NOW).filter(|_| at == departure.depth) {
                 row.keep(LAST, now.f_alias_copy()?);
             }
         }
-        departure.memory[0] = if full { 0.0 } else { departure.memory[0] + 1.0 };
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! `fixed:D`: leave after the same block at every evaluation; the plainest baseline.
 
-use super::{Bounds, Exit, ExitError, ModelFacts};
+use super::{Bounds, Exit, ExitError, Moment, RunFacts};
 
 /// Leaves after `depth` blocks, always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,15 +14,15 @@ impl Exit for Fixed {
         format!("fixed:{}", self.depth)
     }
 
-    fn check(&self, model: &ModelFacts) -> Result<(), ExitError> {
-        if (1..=model.depth).contains(&self.depth) {
+    fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
+        if (1..=run.depth).contains(&self.depth) {
             return Ok(());
         }
-        Err(ExitError::Depth { exit: self.spec(), asked: self.depth, depth: model.depth })
+        Err(ExitError::Depth { exit: self.spec(), asked: self.depth, depth: run.depth })
     }
 
-    fn bounds(&self, _t: f64, _depth: usize) -> Bounds {
-        Bounds { min: self.depth, max: self.depth }
+    fn bounds(&self, _moment: &Moment) -> Bounds {
+        Bounds::exactly(self.depth)
     }
 
     fn share(&self) -> Box<dyn Exit> {

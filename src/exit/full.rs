@@ -1,6 +1,6 @@
 //! `full`: never leave early. With it the sampler is the plain network, bit for bit.
 
-use super::{Bounds, Exit};
+use super::{Bounds, Exit, Moment};
 
 /// Runs every block.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +11,8 @@ impl Exit for Full {
         "full".into()
     }
 
-    fn bounds(&self, _t: f64, depth: usize) -> Bounds {
-        Bounds { min: depth, max: depth }
+    fn bounds(&self, moment: &Moment) -> Bounds {
+        Bounds::exactly(moment.depth)
     }
 
     fn share(&self) -> Box<dyn Exit> {

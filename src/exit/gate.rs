@@ -1,4 +1,4 @@
-//! `gate:THRESHOLD[,min=DEPTH][,max=DEPTH]` and `gate:q=QUANTILE[,…]`: leave where a trained gate says so.
+//! `gate:THRESHOLD` and `gate:q=QUANTILE`: leave where a trained gate says so.
 //!
 //! A gate gives λ_i, the probability of leaving after block i of an image that came so far. The first form leaves
 //! at the first gate with λ_i ≥ the threshold. The second is PALBERT's Q-exit (Balagansky & Gavrilov 2022, arXiv
@@ -10,8 +10,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{
-    Bounds, Departure, Exit, ExitError, ExitSpecError, ModelFacts, Threshold, ThresholdError, Verdict, View,
-    other_weights,
+    Bounds, Departure, Exit, ExitError, ExitSpecError, Moment, RunFacts, Threshold, ThresholdError, Verdict,
+    View, other_weights,
 };
 use crate::learned::LearnedExits;
 
@@ -22,14 +22,6 @@ pub enum GateRule {
     Probability(Threshold),
     /// At a probability of having left by here above that.
     Quantile(Threshold),
-}
-
-impl GateRule {
-    fn threshold(&self) -> &Threshold {
-        match self {
-            Self::Probability(threshold) | Self::Quantile(threshold) => threshold,
-        }
-    }
 }
 
 impl FromStr for GateRule {
@@ -81,13 +73,12 @@ impl Exit for GateExit {
         format!("gate:{}", self.rule)
     }
 
-    fn check(&self, model: &ModelFacts) -> Result<(), ExitError> {
-        other_weights(&self.spec(), &self.exits, model)?;
-        self.rule.threshold().check(&self.spec(), model)
+    fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
+        other_weights(&self.spec(), &self.exits, run)
     }
 
-    fn bounds(&self, _t: f64, depth: usize) -> Bounds {
-        self.rule.threshold().bounds(depth)
+    fn bounds(&self, moment: &Moment) -> Bounds {
+        Bounds::anywhere(moment.depth)
     }
 
     fn decides_at(&self, depth: usize) -> bool {
@@ -108,16 +99,19 @@ impl Exit for GateExit {
         let mut verdicts = Vec::with_capacity(view.image.len());
         for (row, here) in Vec::<f32>::try_from(here)?.into_iter().enumerate() {
             verdicts.push(match self.rule {
-                GateRule::Probability(threshold) => {
-                    Verdict { leave: f64::from(here) >= threshold.value(), uncertainty: 1.0 - here }
-                }
+                GateRule::Probability(threshold) => Verdict {
+                    leave: f64::from(here) >= threshold.value(),
+                    uncertainty: 1.0 - here,
+                    limit: Some((1.0 - threshold.value()) as f32),
+                },
                 GateRule::Quantile(quantile) => {
-                    // An image's rows are adjacent, and both are asked.
-                    let image = view.image[row];
-                    let half = usize::from(row > 0 && view.image[row - 1] == image);
-                    let left = &mut view.memory[image][half];
+                    let left = &mut view.memory[view.image[row]][view.half[row]];
                     *left = 1.0 - (1.0 - *left) * (1.0 - f64::from(here));
-                    Verdict { leave: *left > quantile.value(), uncertainty: (1.0 - *left) as f32 }
+                    Verdict {
+                        leave: *left > quantile.value(),
+                        uncertainty: (1.0 - *left) as f32,
+                        limit: Some((1.0 - quantile.value()) as f32),
+                    }
                 }
             });
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bounds, Exit, ExitError, ModelFacts};
+use super::{Bounds, Exit, ExitError, Moment, RunFacts};
 
 /// The version of the file format that this crate reads and writes.
 const VERSION: u32 = 1;
@@ -258,28 +258,27 @@ impl Exit for Schedule {
         format!("schedule:{}", self.name)
     }
 
-    fn check(&self, model: &ModelFacts) -> Result<(), ExitError> {
+    fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
         self.validate()?;
         let name = || self.name.clone();
         for (field, expected, got) in
-            [("depth", self.depth, model.depth), ("timesteps", self.timesteps, model.timesteps)]
+            [("depth", self.depth, run.depth), ("timesteps", self.timesteps, run.timesteps)]
         {
             if expected != got {
                 return Err(ScheduleError::OtherModel { name: name(), field, expected, got }.into());
             }
         }
         match &self.provenance.weights_sha256 {
-            Some(expected) if expected != model.weights_sha256 => {
-                let (expected, got) = (expected.clone(), model.weights_sha256.to_owned());
+            Some(expected) if expected != run.weights_sha256 => {
+                let (expected, got) = (expected.clone(), run.weights_sha256.to_owned());
                 Err(ScheduleError::OtherWeights { name: name(), expected, got }.into())
             }
             _ => Ok(()),
         }
     }
 
-    fn bounds(&self, t: f64, _depth: usize) -> Bounds {
-        let depth = self.depth_at(t);
-        Bounds { min: depth, max: depth }
+    fn bounds(&self, moment: &Moment) -> Bounds {
+        Bounds::exactly(self.depth_at(moment.t))
     }
 
     fn share(&self) -> Box<dyn Exit> {

@@ -1,11 +1,13 @@
-//! `uncertainty:THRESHOLD[,min=DEPTH][,max=DEPTH]`: leave where a trained estimator thinks the output good enough
+//! `uncertainty:THRESHOLD`: leave where a trained estimator thinks the output good enough
 //! (DeeDiff/AdaDiff, Tang et al., arXiv 2309.17074), decided for each image instead of for the batch.
 //!
-//! At each depth that has an estimator, inside the bounds: where it gives uncertainty, the image leaves below the
-//! threshold; where it gives certainty, above it. So a threshold of 0 never leaves by uncertainty and practically
-//! always by certainty. An image that nothing lets go runs to `max`, or to the end.
+//! At each depth that has an estimator: where its number is an uncertainty, the image leaves below the threshold;
+//! where it is a certainty, above it. So a threshold of 0 never leaves by uncertainty and practically always by
+//! certainty. An image that nothing lets go runs to the end.
 
-use super::{Bounds, Exit, ExitError, ExitSpecError, ModelFacts, Threshold, Verdict, View, other_weights};
+use super::{
+    Bounds, Exit, ExitError, ExitSpecError, Moment, RunFacts, Threshold, Verdict, View, other_weights,
+};
 use crate::learned::{LearnedExits, Quantity};
 
 /// Leaves at the first exit whose estimator passes the threshold.
@@ -40,13 +42,12 @@ impl Exit for Uncertainty {
         spec(&self.threshold)
     }
 
-    fn check(&self, model: &ModelFacts) -> Result<(), ExitError> {
-        other_weights(&self.spec(), &self.exits, model)?;
-        self.threshold.check(&self.spec(), model)
+    fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
+        other_weights(&self.spec(), &self.exits, run)
     }
 
-    fn bounds(&self, _t: f64, depth: usize) -> Bounds {
-        self.threshold.bounds(depth)
+    fn bounds(&self, moment: &Moment) -> Bounds {
+        Bounds::anywhere(moment.depth)
     }
 
     fn decides_at(&self, depth: usize) -> bool {
@@ -58,10 +59,12 @@ impl Exit for Uncertainty {
         let numbers = estimator.per_image(view.hidden, view.temb)?.f_to(tch::Device::Cpu)?;
         let threshold = self.threshold.value();
         let verdict = |number: f32| match estimator.quantity() {
-            Quantity::Uncertainty => Verdict { leave: f64::from(number) < threshold, uncertainty: number },
-            Quantity::Certainty => {
-                Verdict { leave: f64::from(number) > threshold, uncertainty: 1.0 - number }
-            }
+            Quantity::Uncertainty => Verdict::below(number, threshold),
+            Quantity::Certainty => Verdict {
+                leave: f64::from(number) > threshold,
+                uncertainty: 1.0 - number,
+                limit: Some((1.0 - threshold) as f32),
+            },
         };
         Ok(Some(Vec::<f32>::try_from(numbers)?.into_iter().map(verdict).collect()))
     }

@@ -10,7 +10,7 @@
 use tch::{TchError, Tensor};
 
 use crate::backbone::{Backbone, ExitPoint, Input, State, row_index};
-use crate::exit::{Bounds, Departure, Exit, ExitError, Memory, Verdict, View};
+use crate::exit::{Bounds, Departure, Exit, ExitError, Memory, Moment, Pair, Verdict, View};
 use crate::row_memory::RowMemory;
 use crate::sampler::lesson::{Lesson, depths_left, of_rows};
 use crate::tail::Tail;
@@ -28,8 +28,14 @@ pub(crate) struct Network {
 pub(crate) struct Rows<'a> {
     /// The image of each row, as an index into `memory`; an image's rows are adjacent.
     pub image: &'a [usize],
+    /// Each row's guidance half.
+    pub half: &'a [usize],
     /// Each row's real time.
     pub t: &'a [f64],
+    /// Each row's ln(α/σ).
+    pub lambda: &'a [f64],
+    /// Each row's evaluation.
+    pub evaluation: &'a [usize],
     /// What the policy remembers of each image.
     pub memory: &'a mut [Memory],
     /// What the policy remembers of each row.
@@ -39,9 +45,12 @@ pub(crate) struct Rows<'a> {
 }
 
 /// How deep one image went.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Left {
-    pub at: ExitPoint,
+    /// Blocks that the deeper of its rows ran.
+    pub depth: usize,
+    /// Block cost of all its rows, in full-depth rows.
+    pub cost: f64,
     /// The policy's last uncertainty, where it looked.
     pub uncertainty: Option<f32>,
 }
@@ -57,14 +66,9 @@ struct Seen<'a> {
 
 impl Network {
     /// Composes the parts for trajectories whose evaluations are at `times`.
-    pub fn new(
-        backbone: Box<dyn Backbone>,
-        exit: Box<dyn Exit>,
-        tail: Box<dyn Tail>,
-        times: impl Iterator<Item = f64>,
-    ) -> Self {
+    pub fn new(backbone: Box<dyn Backbone>, exit: Box<dyn Exit>, tail: Box<dyn Tail>, times: &[f64]) -> Self {
         let learned_at = match tail.remembers() {
-            true => depths_left(&*exit, &*backbone, &times.collect::<Vec<_>>()),
+            true => depths_left(&*exit, &*backbone, times),
             false => vec![],
         };
         Self { backbone, exit, tail, learned_at }
@@ -75,9 +79,9 @@ impl Network {
     /// Returns the output `[R, C or 2C, H, W]` in the order of `rows`, and per image where it left.
     pub fn evaluate(&self, input: &Input, mut rows: Rows) -> Result<(Tensor, Vec<Left>), ExitError> {
         let depth = self.backbone.depth();
-        let bounds: Vec<Bounds> = rows.t.iter().map(|&t| within(self.exit.bounds(t, depth), depth)).collect();
-        let full = ExitPoint { depth, cost: 1.0 };
-        let mut left = vec![Left { at: full, uncertainty: None }; rows.memory.len()];
+        let bounds: Vec<Bounds> = (0..rows.image.len()).map(|row| self.bounds(&rows, row)).collect();
+        let mut at = vec![ExitPoint { depth, cost: 1.0 }; rows.image.len()];
+        let mut uncertainty: Vec<Option<f32>> = vec![None; rows.memory.len()];
         let mut live: Vec<usize> = (0..rows.image.len()).collect();
         let mut finished: Vec<(Vec<usize>, Tensor)> = vec![];
         let mut lesson = Lesson::default();
@@ -91,44 +95,44 @@ impl Network {
                 self.backbone.block(blocks, &mut state)?;
                 blocks += 1;
             }
-            // An image leaves when each of its rows must, or may.
-            let mut leave = vec![true; left.len()];
-            for &row in &live {
-                leave[rows.image[row]] &= point.depth >= bounds[row].max;
-            }
-            let undecided: Vec<usize> = (0..live.len())
-                .filter(|&at| !leave[rows.image[live[at]]] && point.depth >= bounds[live[at]].min)
-                .collect();
+            // By place in the state; an image's rows share their bounds.
+            let mut leave: Vec<bool> = live.iter().map(|&row| point.depth >= bounds[row].max).collect();
+            let undecided: Vec<usize> =
+                (0..live.len()).filter(|&p| !leave[p] && point.depth >= bounds[live[p]].min).collect();
             if !undecided.is_empty() && point.depth < depth && self.exit.decides_at(point.depth) {
-                let asked: Vec<usize> = undecided.iter().map(|&at| live[at]).collect();
+                let asked: Vec<usize> = undecided.iter().map(|&place| live[place]).collect();
                 let seen =
                     Seen { depth: point.depth, state: &state, previous: &previous, embedded: &embedded };
                 if let Some(verdicts) = self.judge(&seen, &undecided, &asked, &mut rows)? {
-                    heed(&verdicts, asked.iter().map(|&row| rows.image[row]), &mut leave, &mut left);
+                    for (&row, verdict) in asked.iter().zip(&verdicts) {
+                        told(&mut uncertainty[rows.image[row]], verdict.uncertainty, rows.half[row]);
+                    }
+                    let images: Vec<usize> = asked.iter().map(|&row| rows.image[row]).collect();
+                    for (&place, word) in undecided.iter().zip(self.agree(&verdicts, &images)) {
+                        leave[place] = word;
+                    }
                 }
             }
             if self.tail.remembers() && point.depth < depth {
-                for &row in &live {
-                    leave[rows.image[row]] &= self.tail.ready(point.depth, &rows.learned[row]);
-                }
+                self.hold_back(point.depth, &live, &rows, &mut leave);
             }
-            let (gone, stay): (Vec<usize>, Vec<usize>) =
-                (0..live.len()).partition(|&at| leave[rows.image[live[at]]]);
-            for &at in &gone {
-                left[rows.image[live[at]]].at = *point;
+            let (gone, stay): (Vec<usize>, Vec<usize>) = (0..live.len()).partition(|&place| leave[place]);
+            for &place in &gone {
+                at[live[place]] = *point;
             }
-            let rows_of = |places: &[usize]| places.iter().map(|&at| live[at]).collect::<Vec<_>>();
+            let rows_of = |places: &[usize]| places.iter().map(|&place| live[place]).collect::<Vec<_>>();
             if stay.is_empty() {
                 if point.depth == depth {
-                    lesson.teach(&*self.tail, &live, &state.hidden, rows.learned)?;
+                    lesson.teach(&*self.tail, &live, &state.hidden, rows.lambda, rows.learned)?;
                 }
-                let output = self.finish(point.depth, state, &live, rows.learned)?;
+                let output = self.finish(point.depth, state, &live, rows.lambda, rows.learned)?;
                 finished.push((live, output));
                 break;
             }
             if !gone.is_empty() {
                 let gone_rows = rows_of(&gone);
-                let output = self.finish(point.depth, state.select(&gone)?, &gone_rows, rows.learned)?;
+                let state_of = state.select(&gone)?;
+                let output = self.finish(point.depth, state_of, &gone_rows, rows.lambda, rows.learned)?;
                 finished.push((gone_rows, output));
                 state = state.select(&stay)?;
                 live = rows_of(&stay);
@@ -137,19 +141,57 @@ impl Network {
                 lesson.pass(point.depth, &live, &state.hidden);
             }
         }
-        self.tell_departures(&left, &mut rows)?;
+        self.tell_departures(&at, &mut rows)?;
+        let mut left: Vec<Left> =
+            uncertainty.into_iter().map(|uncertainty| Left { uncertainty, ..Left::default() }).collect();
+        for (point, &image) in at.iter().zip(rows.image) {
+            left[image].depth = left[image].depth.max(point.depth);
+            left[image].cost += point.cost;
+        }
         Ok((in_row_order(finished)?, left))
     }
 
+    fn bounds(&self, rows: &Rows, row: usize) -> Bounds {
+        let depth = self.backbone.depth();
+        let memory = &rows.memory[rows.image[row]];
+        let (t, evaluation) = (rows.t[row], rows.evaluation[row]);
+        self.exit.bounds(&Moment { t, evaluation, depth, memory }).within(depth)
+    }
+
+    /// Which rows leave by their verdicts: one word a verdict.
+    fn agree(&self, verdicts: &[Verdict], images: &[usize]) -> Vec<bool> {
+        let pair = self.exit.pair();
+        if pair == Pair::Apart {
+            return verdicts.iter().map(|v| v.leave).collect();
+        }
+        let mut words = Vec::with_capacity(verdicts.len());
+        for halves in images.chunk_by(|a, b| a == b) {
+            let of_image = &verdicts[words.len()..words.len() + halves.len()];
+            words.extend(halves.iter().map(|_| pair.leave(of_image)));
+        }
+        words
+    }
+
+    /// Keeps rows for which the tail is not ready, and, unless they leave apart, the rows of the same image.
+    fn hold_back(&self, depth: usize, live: &[usize], rows: &Rows, leave: &mut [bool]) {
+        let apart = self.exit.pair() == Pair::Apart;
+        let mut start = 0;
+        for halves in live.chunk_by(|&a, &b| !apart && rows.image[a] == rows.image[b]) {
+            let ready = halves.iter().all(|&row| self.tail.ready(depth, &rows.learned[row]));
+            leave[start..start + halves.len()].iter_mut().for_each(|word| *word &= ready);
+            start += halves.len();
+        }
+    }
+
     /// Tells the policy where each image left.
-    fn tell_departures(&self, left: &[Left], rows: &mut Rows) -> Result<(), ExitError> {
+    fn tell_departures(&self, at: &[ExitPoint], rows: &mut Rows) -> Result<(), ExitError> {
         let mut start = 0;
         for halves in rows.image.chunk_by(|a, b| a == b) {
-            let (k, end) = (halves[0], start + halves.len());
+            let end = start + halves.len();
             self.exit.left(&mut Departure {
-                at: left[k].at.depth,
+                at: &at[start..end].iter().map(|point| point.depth).collect::<Vec<_>>(),
                 depth: self.backbone.depth(),
-                memory: &mut rows.memory[k],
+                memory: &mut rows.memory[halves[0]],
                 rows: &mut rows.seen[start..end],
             })?;
             start = end;
@@ -171,13 +213,15 @@ impl Network {
             true => seen.previous.shallow_clone(),
             false => seen.previous.f_index_select(0, &row_index(at, seen.previous)?)?,
         };
-        let Rows { seen: of_policy, learned, memory, .. } = rows;
+        let Rows { seen: of_policy, learned, memory, lambda, .. } = rows;
         let embedded = || match asked.len() as i64 == seen.embedded.size()[0] {
             true => Ok(seen.embedded.shallow_clone()),
             false => seen.embedded.f_index_select(0, &row_index(asked, seen.embedded)?),
         };
         let t: Vec<f64> = asked.iter().map(|&r| rows.t[r]).collect();
         let image: Vec<usize> = asked.iter().map(|&r| rows.image[r]).collect();
+        let evaluation: Vec<usize> = asked.iter().map(|&r| rows.evaluation[r]).collect();
+        let half: Vec<usize> = asked.iter().map(|&r| rows.half[r]).collect();
         let verdicts = self.exit.judge(&mut View {
             depth: seen.depth,
             hidden: &state.hidden,
@@ -185,10 +229,12 @@ impl Network {
             embedded: &embedded,
             temb: &state.temb,
             t: &t,
+            evaluation: &evaluation,
             image: &image,
+            half: &half,
             memory,
             rows: &mut of_rows(of_policy, asked),
-            head: &|| self.finish(seen.depth, state.share(), asked, learned),
+            head: &|| self.finish(seen.depth, state.share(), asked, lambda, learned),
         })?;
         match &verdicts {
             Some(v) if v.len() != asked.len() => {
@@ -198,19 +244,22 @@ impl Network {
         }
     }
 
-    /// The output of rows that leave after `depth` blocks; `learned` is what the tail remembers of all rows.
+    /// The output of rows that leave after `depth` blocks; `lambda` and `learned`, what the tail remembers, are of all
+    /// rows.
     fn finish(
         &self,
         depth: usize,
         mut state: State,
         rows: &[usize],
+        lambda: &[f64],
         learned: &[RowMemory],
     ) -> Result<Tensor, TchError> {
         if depth < self.backbone.depth() {
             state.hidden = match self.tail.remembers() {
                 true => {
                     let memory: Vec<&RowMemory> = rows.iter().map(|&row| &learned[row]).collect();
-                    self.tail.recall(depth, &state.hidden, &memory)?
+                    let lambda: Vec<f64> = rows.iter().map(|&row| lambda[row]).collect();
+                    self.tail.recall(depth, &state.hidden, &lambda, &memory)?
                 }
                 false => self.tail.stand_in(depth, &state.hidden)?,
             };
@@ -219,26 +268,12 @@ impl Network {
     }
 }
 
-/// Turns verdicts on rows into verdicts on images: a guided image leaves when both its rows may, and its
-/// uncertainty is the higher of the two.
-fn heed(verdicts: &[Verdict], images: impl Iterator<Item = usize>, leave: &mut [bool], left: &mut [Left]) {
-    let mut last = None;
-    for (verdict, image) in verdicts.iter().zip(images) {
-        if last == Some(image) {
-            leave[image] &= verdict.leave;
-            left[image].uncertainty = left[image].uncertainty.map(|s| s.max(verdict.uncertainty));
-        } else {
-            leave[image] = verdict.leave;
-            left[image].uncertainty = Some(verdict.uncertainty);
-        }
-        last = Some(image);
-    }
-}
-
-/// Bounds as they are meant, whatever the policy says: 1 ≤ min ≤ max ≤ N.
-pub(crate) fn within(bounds: Bounds, depth: usize) -> Bounds {
-    let min = bounds.min.clamp(1, depth);
-    Bounds { min, max: bounds.max.clamp(min, depth) }
+/// Notes what a row's verdict rested on: an image's uncertainty is the higher of its rows', as its last exit had them.
+fn told(uncertainty: &mut Option<f32>, of_row: f32, half: usize) {
+    *uncertainty = match *uncertainty {
+        Some(of_image) if half == 1 => Some(of_image.max(of_row)),
+        _ => Some(of_row),
+    };
 }
 
 /// Joins the outputs of rows that left at different depths.

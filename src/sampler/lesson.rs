@@ -4,9 +4,8 @@
 
 use tch::{TchError, Tensor};
 
-use super::exit_loop::within;
 use crate::backbone::{Backbone, row_index};
-use crate::exit::Exit;
+use crate::exit::{Exit, Moment};
 use crate::row_memory::RowMemory;
 use crate::tail::Tail;
 
@@ -29,14 +28,17 @@ impl Lesson {
         self.passed.push(Passed { depth, rows: rows.to_vec(), a: a.shallow_clone() });
     }
 
-    /// Tells the tail what became of the rows that ran to the end, whose L_N is `b`, `[R, T, D]`.
+    /// Tells the tail what became of the rows that ran to the end, whose L_N is `b`, `[R, T, D]`; `lambda` is of all
+    /// rows.
     pub fn teach(
         self,
         tail: &dyn Tail,
         rows: &[usize],
         b: &Tensor,
+        lambda: &[f64],
         memory: &mut [RowMemory],
     ) -> Result<(), TchError> {
+        let lambda: Vec<f64> = rows.iter().map(|&row| lambda[row]).collect();
         for Passed { depth, rows: passed, a } in self.passed {
             let a = if passed.len() == rows.len() {
                 a
@@ -45,7 +47,7 @@ impl Lesson {
                     (0..passed.len()).filter(|&at| rows.binary_search(&passed[at]).is_ok()).collect();
                 a.f_index_select(0, &row_index(&places, &a)?)?
             };
-            tail.learn(depth, &a, b, &mut of_rows(memory, rows))?;
+            tail.learn(depth, &a, b, &lambda, &mut of_rows(memory, rows))?;
         }
         Ok(())
     }
@@ -58,18 +60,20 @@ pub(crate) fn of_rows<'m>(memory: &'m mut [RowMemory], rows: &[usize]) -> Vec<&'
     all.filter(|(row, _)| wanted.next_if(|&&r| r == *row).is_some()).map(|(_, memory)| memory).collect()
 }
 
-/// The depths short of the full one at which the policy may leave, or must, at one of the times.
+/// The depths short of the full one at which the policy may leave, or must, at one of the evaluations, whose times these
+/// are.
 pub(crate) fn depths_left(exit: &dyn Exit, backbone: &dyn Backbone, times: &[f64]) -> Vec<usize> {
     let depth = backbone.depth();
+    let nothing = vec![0.0; exit.memory()];
     let mut before = 0;
     let mut found = vec![];
     for point in backbone.exit_points().iter().map(|p| p.depth).filter(|&d| d < depth) {
-        let leaves = |&t: &f64| {
-            let bounds = within(exit.bounds(t, depth), depth);
+        let leaves = |(evaluation, &t): (usize, &f64)| {
+            let bounds = exit.bounds(&Moment { t, evaluation, depth, memory: &nothing }).within(depth);
             let must = point >= bounds.max && before < bounds.max;
             must || (point >= bounds.min && point < bounds.max && exit.decides_at(point))
         };
-        if times.iter().any(leaves) {
+        if times.iter().enumerate().any(leaves) {
             found.push(point);
         }
         before = point;

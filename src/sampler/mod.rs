@@ -27,7 +27,7 @@ use self::trajectory::Worker;
 use crate::backbone::Model;
 use crate::engine::{self, BatchLayout, MAX_THREADS, Tell};
 use crate::error::Error;
-use crate::exit::{Exit, Full, ModelFacts};
+use crate::exit::{Bounds, Exit, Full, Moment, RunFacts};
 use crate::guidance::Guidance;
 use crate::observer::{Event, Observer, Sample};
 use crate::solver::{Evaluation, Method, Solver, SolverError, SolverSpec, StartAt};
@@ -155,11 +155,19 @@ impl Sampler {
         request::check_request(request, &self.model)?;
         request::check_values(request)?;
         request::check_guidance(&self.guidance, &self.model)?;
-        self.exit.check(&ModelFacts {
+        self.exit.check(&RunFacts {
             depth: self.model.backbone.depth(),
             exits: self.model.backbone.exit_points(),
             timesteps: self.model.diffusion.timesteps(),
             weights_sha256: &self.model.sha256,
+            exits_sha256: self.model.exits.as_ref().and_then(|exits| exits.sha256()),
+            solver: self.solver,
+            steps: self.steps,
+            guidance: self.guidance,
+            tail: &self.tail.spec(),
+            dtype: self.model.dtype,
+            classes: &request.classes,
+            strength: request.init.as_ref().map(|init| init.strength),
         })?;
         match self.build_solver(request)? {
             Solver::Plan(plan) if plan.learns_variance() && !self.model.backbone.learns_variance() => {
@@ -175,6 +183,16 @@ impl Sampler {
     /// When the solver cannot take that many steps.
     pub fn evaluations(&self, request: &Request) -> Result<Vec<Evaluation>, Error> {
         Ok(self.build_solver(request)?.evaluations().to_vec())
+    }
+
+    /// The depths between which an image may leave at each of a trajectory's evaluations, as far as the time and the
+    /// exit's settings say.
+    pub fn bounds(&self, evaluations: &[Evaluation]) -> Vec<Bounds> {
+        let (depth, nothing) = (self.model.backbone.depth(), vec![0.0; self.exit.memory()]);
+        let moment = |(evaluation, e): (usize, &Evaluation)| {
+            self.exit.bounds(&Moment { t: e.node.t, evaluation, depth, memory: &nothing }).within(depth)
+        };
+        evaluations.iter().enumerate().map(moment).collect()
     }
 
     /// How a request of `images` images is spread over the processor.
@@ -250,8 +268,8 @@ impl Sampler {
         let backbone = self.model.backbone.share();
         let first = solver.evaluations()[0].node;
         let start = Start::new(request, first, backbone.shape().chw(), self.model.device)?;
-        let times = solver.evaluations().iter().map(|e| e.node.t);
-        let network = Network::new(backbone, self.exit.share(), self.tail.share(), times);
+        let times: Vec<f64> = solver.evaluations().iter().map(|e| e.node.t).collect();
+        let network = Network::new(backbone, self.exit.share(), self.tail.share(), &times);
         let (guidance, config) = (self.guidance, self.model.config.clone());
         Ok(Worker { network, solver, guidance, config, start, device: self.model.device })
     }

@@ -57,9 +57,9 @@ impl Slot {
     pub fn advance(&mut self, x: Tensor, left: Left, rows: usize) {
         self.x = x;
         self.evaluation += 1;
-        self.depths.push(left.at.depth);
+        self.depths.push(left.depth);
         self.uncertainties.push(left.uncertainty);
-        self.cost += left.at.cost * rows as f64;
+        self.cost += left.cost;
         self.full_cost += rows as f64;
     }
 

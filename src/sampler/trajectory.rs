@@ -79,7 +79,8 @@ impl Worker {
 
         // A request is checked against the model beforehand: no class means that there is a null class.
         let rows = GuidedRows::new(slots, &t, &self.guidance, self.config.null_class.unwrap_or(0));
-        let (output, left) = self.look(&x, &rows, slots)?;
+        let lambda: Vec<f64> = nodes.iter().map(Node::lambda).collect();
+        let (output, left) = self.look(&x, &rows, &lambda, slots)?;
         let prediction = self.predict(&x, &output, &nodes)?;
         let next = self.advance(&at, &x, &prediction, slots, mover)?; // [B, C, H, W]
 
@@ -94,7 +95,7 @@ impl Worker {
                 t: t[k],
                 x: shown.f_get(k as i64)?,
                 x0: shown_x0.f_get(k as i64)?,
-                depth: left[k].at.depth,
+                depth: left[k].depth,
                 uncertainty: left[k].uncertainty,
             });
             slot.advance(next.f_get(k as i64)?, left[k], rows.of(k));
@@ -103,16 +104,27 @@ impl Worker {
     }
 
     /// Runs the network on every image; its output, guided, `[B, C or 2C, H, W]`, and how deep each went.
-    fn look(&self, x: &Tensor, rows: &GuidedRows, slots: &mut [Slot]) -> Result<(Tensor, Vec<Left>), Error> {
+    fn look(
+        &self,
+        x: &Tensor,
+        rows: &GuidedRows,
+        lambda: &[f64],
+        slots: &mut [Slot],
+    ) -> Result<(Tensor, Vec<Left>), Error> {
         let (t, class) = rows.conditions(self.device)?;
         let input = Input { x: &rows.spread(x)?, t: &t, class: &class };
+        let lambda: Vec<f64> = rows.image.iter().map(|&k| lambda[k]).collect();
+        let evaluation: Vec<usize> = rows.image.iter().map(|&k| slots[k].evaluation).collect();
         let mut memory: Vec<Memory> = slots.iter_mut().map(|s| take(&mut s.memory)).collect();
         let halves = || rows.image.iter().zip(&rows.half);
         let mut seen: Vec<RowMemory> = halves().map(|(&k, &h)| take(&mut slots[k].seen[h])).collect();
         let mut learned: Vec<RowMemory> = halves().map(|(&k, &h)| take(&mut slots[k].learned[h])).collect();
         let rows_of = Rows {
             image: &rows.image,
+            half: &rows.half,
             t: &rows.t,
+            lambda: &lambda,
+            evaluation: &evaluation,
             memory: &mut memory,
             seen: &mut seen,
             learned: &mut learned,

@@ -2,18 +2,18 @@
 //! the state that the skipped blocks would have made of it.
 //!
 //! Some tails look at a_i alone ([`Head`], [`Heads`]); others at what the skipped blocks did to the same image before
-//! ([`Residual`]). The latter are shown a_i and b_N of every row that runs to the end, at the exits that the
+//! ([`Forecast`]). The latter are shown a_i and b_N of every row that runs to the end, at the exits that the
 //! policy can take, and keep what they need in the row's own [`RowMemory`]. Until a row has what leaving
 //! needs ([`Tail::ready`]) its image is run to full depth, whatever the policy and its bounds say.
 
+mod forecast;
 mod head;
 mod heads;
-mod residual;
 mod spec;
 
+pub use forecast::{Forecast, MAX_ORDER};
 pub use head::Head;
 pub use heads::Heads;
-pub use residual::Residual;
 pub use spec::{TailSpec, TailSpecError};
 
 use tch::{TchError, Tensor};
@@ -40,19 +40,26 @@ pub trait Tail: Send {
         true
     }
 
-    /// b_i as [`Tail::stand_in`] gives it, with what it remembers of each row. A policy that asks for the head
-    /// may bring rows that are not ready: there, a_i alone must do.
-    fn recall(&self, depth: usize, a: &Tensor, _rows: &[&RowMemory]) -> Result<Tensor, TchError> {
+    /// b_i as [`Tail::stand_in`] gives it, with each row's λ = ln(α/σ) and what it remembers of it. A policy that asks
+    /// for the head may bring rows that are not ready: there, a_i alone must do.
+    fn recall(
+        &self,
+        depth: usize,
+        a: &Tensor,
+        _lambda: &[f64],
+        _rows: &[&RowMemory],
+    ) -> Result<Tensor, TchError> {
         self.stand_in(depth, a)
     }
 
-    /// Learns from rows that ran to the end: `a` is their a_i after `depth` blocks, `b` their L_N, both
-    /// `[R, T, D]`.
+    /// Learns from rows that ran to the end: `a` is their a_i after `depth` blocks, `b` their L_N, both `[R, T, D]`;
+    /// `lambda` is each one's ln(α/σ).
     fn learn(
         &self,
         _depth: usize,
         _a: &Tensor,
         _b: &Tensor,
+        _lambda: &[f64],
         _rows: &mut [&mut RowMemory],
     ) -> Result<(), TchError> {
         Ok(())
@@ -88,8 +95,14 @@ impl Tail for Box<dyn Tail> {
         (**self).ready(depth, row)
     }
 
-    fn recall(&self, depth: usize, a: &Tensor, rows: &[&RowMemory]) -> Result<Tensor, TchError> {
-        (**self).recall(depth, a, rows)
+    fn recall(
+        &self,
+        depth: usize,
+        a: &Tensor,
+        lambda: &[f64],
+        rows: &[&RowMemory],
+    ) -> Result<Tensor, TchError> {
+        (**self).recall(depth, a, lambda, rows)
     }
 
     fn learn(
@@ -97,9 +110,10 @@ impl Tail for Box<dyn Tail> {
         depth: usize,
         a: &Tensor,
         b: &Tensor,
+        lambda: &[f64],
         rows: &mut [&mut RowMemory],
     ) -> Result<(), TchError> {
-        (**self).learn(depth, a, b, rows)
+        (**self).learn(depth, a, b, lambda, rows)
     }
 
     fn share(&self) -> Box<dyn Tail> {

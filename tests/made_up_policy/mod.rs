@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use offramp::exit::{Bounds, Exit, ExitError, Verdict, View};
+use offramp::exit::{Bounds, Exit, ExitError, Moment, Verdict, View};
 
 pub type Judge = dyn Fn(&mut View) -> Result<Option<Vec<Verdict>>, ExitError> + Send + Sync;
 
@@ -29,7 +29,7 @@ impl Exit for Policy {
         "made-up".into()
     }
 
-    fn bounds(&self, _t: f64, _depth: usize) -> Bounds {
+    fn bounds(&self, _moment: &Moment) -> Bounds {
         self.bounds
     }
 
@@ -48,5 +48,5 @@ impl Exit for Policy {
 
 /// The same verdict on every row.
 pub fn all(leave: bool, view: &View) -> Vec<Verdict> {
-    vec![Verdict { leave, uncertainty: 0.5 }; view.t.len()]
+    vec![Verdict { leave, uncertainty: 0.5, limit: None }; view.t.len()]
 }

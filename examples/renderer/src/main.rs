@@ -22,7 +22,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use offramp::exit::ExitSpec;
+use offramp::exit::{ExitSpec, Rule};
 use offramp::{Model, Request, Sampler};
 
 use crate::failure::Failure;
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 /// A sampler of the bundled weights that leaves as the named schedule says.
 fn sampler(exit: &str) -> Result<Sampler, Failure> {
     let root = Path::new(OFFRAMP);
-    let exit = ExitSpec::Schedule(exit.into());
+    let exit = ExitSpec::from(Rule::Schedule(exit.into()));
     let model = Model::open(root.join("weights/fashion-dit")).map_err(offramp::Error::from)?;
     let schedules = root.join("schedules/fashion-dit");
     let exit = exit.build(&schedules, model.exits.as_ref()).map_err(offramp::Error::from)?;

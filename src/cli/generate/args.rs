@@ -33,16 +33,18 @@ pub struct Args {
     #[arg(long, default_value = "dpm-solver++2m", value_name = "SPEC")]
     pub solver: String,
 
-    /// Where evaluations leave the network: full, fixed:DEPTH, schedule:NAME|FILE,
-    /// change:THRESHOLD[,after=BLOCKS][,max=REUSES] (when the first blocks change less than that),
-    /// uncertainty:THRESHOLD[,min=DEPTH][,max=DEPTH] (when the weights' trained estimators pass it),
-    /// gate:THRESHOLD[,…] or gate:q=QUANTILE[,…] (when their trained gates do).
+    /// Where evaluations leave the network: full, fixed:DEPTH, schedule:NAME|FILE, uncertainty:THRESHOLD (when the
+    /// weights' trained estimators pass it), gate:THRESHOLD or gate:q=QUANTILE (when their trained gates do),
+    /// similarity:THRESHOLD (when a block turns the state less), change:THRESHOLD[,after=BLOCKS] (when the first
+    /// blocks change less than that), patience:COUNT[,change=SHARE] (when so many exits agreed). Behind any of them:
+    /// min=DEPTH|SCHEDULE, max=DEPTH|SCHEDULE, warmup=COUNT, cap=COUNT, only=EVALUATIONS, pair=max|mean|cond|apart.
     #[arg(long, default_value = "full", value_name = "SPEC")]
     pub exit: String,
 
     /// What stands in for skipped blocks: head (the network's own final layer), heads (trained ones before it),
-    /// residual (what they added at the image's last full evaluation); by default heads if the weights have
-    /// them, else head.
+    /// residual (what they added at the image's last full evaluation), forecast:ORDER (that, carried on over log-SNR;
+    /// 0 to 3); behind the last two over=heads corrects trained heads. By default heads if the weights have them, else
+    /// head.
     #[arg(long, value_name = "SPEC")]
     pub tail: Option<String>,
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use offramp::digest::sha256_of;
-use offramp::exit::ExitSpec;
+use offramp::exit::{ExitSpec, Rule};
 use offramp::output::{Existing, OutputError, OutputFolder, RunParameters, read_image, read_noise};
 use offramp::solver::SolverSpec;
 use offramp::tail::TailSpec;
@@ -39,7 +39,7 @@ impl Run {
         let guidance = guidance(&args)?;
         let solver: SolverSpec = args.solver.parse()?;
         let exit: ExitSpec = match &args.schedule {
-            Some(schedule) => ExitSpec::Schedule(schedule.clone()),
+            Some(schedule) => Rule::Schedule(schedule.clone()).into(),
             None => args.exit.parse()?,
         };
         let tail: Option<TailSpec> = args.tail.as_ref().map(|tail| tail.parse()).transpose()?;
@@ -162,9 +162,8 @@ fn parameters(
     exit: &ExitSpec,
 ) -> Result<RunParameters, Failure> {
     let model = sampler.model();
-    let depth = model.backbone.depth();
     let evaluations = sampler.evaluations(request)?;
-    let bounds = evaluations.iter().map(|e| sampler.exit().bounds(e.node.t, depth));
+    let bounds = sampler.bounds(&evaluations);
     let name = |file: &Option<PathBuf>| file.as_ref().map(|f| f.display().to_string());
     let layout = sampler.layout(request.len());
     Ok(RunParameters {
@@ -176,7 +175,7 @@ fn parameters(
         steps: args.steps,
         exit: exit.to_string(),
         tail: sampler.tail().spec(),
-        bounds: bounds.map(|b| [b.min, b.max]).collect(),
+        bounds: bounds.iter().map(|b| [b.min, b.max]).collect(),
         guidance: args.guidance,
         guidance_interval: args.guidance_interval.as_ref().map(|i| [i[0], i[1]]),
         guidance_channels: args.guidance_channels,

@@ -1,0 +1,140 @@
+//! What may be said about any exit: bounds around it, warm-up, a cap, a mask of evaluations.
+//!
+//! A schedule as a bound gives each time its own: `uncertainty:0.05,min=swift,max=brisk` leaves by uncertainty, but
+//! never before `swift` would, and never after `brisk`. Where the two cross, `min` holds. Warm-up, cap and mask name
+//! evaluations that run to the end whatever the rule and its bounds say; with a tail that remembers, those are the
+//! ones that it learns from.
+
+use super::{Bounds, Departure, Exit, ExitError, Moment, Pair, RunFacts, Schedule, StepMask, Verdict, View};
+
+/// A bound of the depth.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Edge {
+    /// Always the same, in blocks.
+    Depth(usize),
+    /// A schedule's depth at the time.
+    Schedule(Box<Schedule>),
+}
+
+/// Limits of an exit; the default limits nothing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Limits {
+    /// Blocks that always run.
+    pub min: Option<Edge>,
+    /// Blocks after which an image leaves whatever the rule says.
+    pub max: Option<Edge>,
+    /// So many first evaluations run to the end.
+    pub warmup: usize,
+    /// After leaving early so many times in a row, an image runs to the end once.
+    pub cap: Option<usize>,
+    /// All other evaluations run to the end.
+    pub only: Option<StepMask>,
+    /// How the halves of a guided image agree.
+    pub pair: Pair,
+}
+
+/// An exit inside limits.
+pub struct Limited {
+    exit: Box<dyn Exit>,
+    limits: Limits,
+    /// The limits as typed.
+    options: String,
+}
+
+impl Limited {
+    /// Puts limits, that would be typed as `options`, around an exit.
+    pub(super) fn new(exit: Box<dyn Exit>, limits: Limits, options: String) -> Self {
+        Self { exit, limits, options }
+    }
+
+    /// Where the image's memory holds how often it left early since it last ran to the end: behind the exit's own.
+    fn count(&self) -> usize {
+        self.exit.memory()
+    }
+
+    fn must_run_to_the_end(&self, evaluation: usize, memory: &[f64]) -> bool {
+        let limits = &self.limits;
+        let early = memory.get(self.count()).copied().unwrap_or(0.0);
+        evaluation < limits.warmup
+            || limits.cap.is_some_and(|cap| early >= cap as f64)
+            || limits.only.as_ref().is_some_and(|only| !only.contains(evaluation))
+    }
+}
+
+impl Edge {
+    fn at(&self, t: f64) -> usize {
+        match self {
+            Self::Depth(depth) => *depth,
+            Self::Schedule(schedule) => schedule.depth_at(t),
+        }
+    }
+}
+
+impl Exit for Limited {
+    fn spec(&self) -> String {
+        format!("{}{}", self.exit.spec(), self.options)
+    }
+
+    fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
+        for edge in [&self.limits.min, &self.limits.max].into_iter().flatten() {
+            match edge {
+                Edge::Schedule(schedule) => schedule.check(run)?,
+                Edge::Depth(depth) if *depth > run.depth => {
+                    return Err(ExitError::Depth { exit: self.spec(), asked: *depth, depth: run.depth });
+                }
+                Edge::Depth(_) => {}
+            }
+        }
+        self.exit.check(run)
+    }
+
+    fn bounds(&self, moment: &Moment) -> Bounds {
+        let at = |edge: &Option<Edge>, default| edge.as_ref().map_or(default, |edge| edge.at(moment.t));
+        let limits = Bounds { min: at(&self.limits.min, 1), max: at(&self.limits.max, moment.depth) };
+        let Bounds { min, max } = limits.within(moment.depth);
+        let exits = self.exit.bounds(moment).within(moment.depth);
+        let (least, most) = (exits.min.clamp(min, max), exits.max.clamp(min, max));
+        match self.must_run_to_the_end(moment.evaluation, moment.memory) {
+            // The rule may look all the same: some remember what they saw at a full evaluation.
+            true => Bounds { min: least, max: moment.depth },
+            false => Bounds { min: least, max: most },
+        }
+    }
+
+    fn decides_at(&self, depth: usize) -> bool {
+        self.exit.decides_at(depth)
+    }
+
+    fn pair(&self) -> Pair {
+        self.limits.pair
+    }
+
+    fn memory(&self) -> usize {
+        self.count() + 1
+    }
+
+    fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
+        let verdicts = self.exit.judge(view)?;
+        let held = |(row, verdict): (usize, Verdict)| {
+            let held = self.must_run_to_the_end(view.evaluation[row], &view.memory[view.image[row]]);
+            // Without a limit it is compared with nothing, and no mean of a pair's lets it go.
+            if held { Verdict { leave: false, limit: None, ..verdict } } else { verdict }
+        };
+        Ok(verdicts.map(|verdicts| verdicts.into_iter().enumerate().map(held).collect()))
+    }
+
+    fn left(&self, departure: &mut Departure) -> Result<(), ExitError> {
+        let early = departure.memory.get(self.count()).copied().unwrap_or(0.0);
+        self.exit.left(departure)?;
+        let full = departure.full();
+        if let Some(count) = departure.memory.get_mut(self.count()) {
+            *count = if full { 0.0 } else { early + 1.0 };
+        }
+        Ok(())
+    }
+
+    fn share(&self) -> Box<dyn Exit> {
+        let (limits, options) = (self.limits.clone(), self.options.clone());
+        Box::new(Self { exit: self.exit.share(), limits, options })
+    }
+}
