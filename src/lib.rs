@@ -41,6 +41,7 @@ pub mod backbone;
 pub mod bench;
 #[cfg(feature = "evaluate")]
 mod cache;
+pub mod calibrate;
 #[cfg(feature = "evaluate")]
 pub mod data;
 pub mod digest;
