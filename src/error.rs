@@ -3,6 +3,7 @@
 use tch::TchError;
 
 use crate::backbone::{CheckpointError, ModelError};
+use crate::calibrate::CalibrateError;
 #[cfg(feature = "evaluate")]
 use crate::data::DataError;
 #[cfg(feature = "evaluate")]
@@ -41,6 +42,9 @@ pub enum Error {
     /// The exit does not fit the model, or fails.
     #[error(transparent)]
     Exit(#[from] ExitError),
+    /// A calibration is refused.
+    #[error(transparent)]
+    Calibrate(#[from] CalibrateError),
     /// The request cannot be met.
     #[error(transparent)]
     Request(#[from] RequestError),

@@ -76,4 +76,56 @@ pub enum CalibrateError {
         /// The least mean cost.
         least: f64,
     },
+    /// A depth at which the backbone cannot be left early.
+    #[error("depth {depth} is no exit: this backbone can be left early after {points:?}")]
+    NoExit {
+        /// What was asked for.
+        depth: usize,
+        /// Depths of the exits.
+        points: Vec<usize>,
+    },
+    /// Two evaluations that a schedule over time cannot tell apart.
+    #[error("this solver evaluates at t = {next} after t = {t}: a schedule over time needs times that fall")]
+    Times {
+        /// Time of an evaluation.
+        t: f64,
+        /// Time of the next.
+        next: f64,
+    },
+    /// A budget that no schedule meets.
+    #[error("no exit costs as little as {budget} of full depth: the cheapest that there is costs {least:.3}")]
+    Budget {
+        /// The share asked for.
+        budget: f64,
+        /// The least share.
+        least: f64,
+    },
+    /// A file of recordings that cannot be read.
+    #[cfg(feature = "evaluate")]
+    #[error(transparent)]
+    File(#[from] crate::data::ArrayError),
+    /// A file of recordings whose description is none.
+    #[error("{}: about: {source}", file.display())]
+    About {
+        /// The file.
+        file: std::path::PathBuf,
+        /// Where and what.
+        source: serde_json::Error,
+    },
+    /// A file of recordings whose arrays do not fit each other.
+    #[error("{}: the arrays of {steps} steps do not fit each other", file.display())]
+    Misfit {
+        /// The file.
+        file: std::path::PathBuf,
+        /// Which.
+        steps: usize,
+    },
+    /// Evaluations taken together with a tail that looks at each.
+    #[error("tail {tail} remembers evaluation by evaluation: {evaluations} spans are needed, one each")]
+    Spans {
+        /// The tail.
+        tail: String,
+        /// Evaluations.
+        evaluations: usize,
+    },
 }

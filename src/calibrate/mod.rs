@@ -1,7 +1,8 @@
-//! What settings of an exit policy keep: a risk with a confidence, a cost on average, a share of certainty.
+//! Finding exits for a budget, and thresholds that keep a promise.
 //!
-//! Everything here is arithmetic on numbers that were measured elsewhere: how many images failed at a setting, what
-//! scores an estimator gave, what a rollout cost. Nothing draws an image.
+//! Schedules are searched for: [`Recording`] measures what exits do to images, [`ErrorTable`] is what that comes to, and
+//! [`Search`] solves it for every budget. Thresholds are settled by arithmetic on what rollouts gave: how many images
+//! failed at a setting, what scores an estimator gave, what it cost.
 //!
 //! - [`Promise`] tests settings from safe to fast and keeps the last that is safe with a stated confidence (CALM,
 //!   Learn-then-Test).
@@ -13,11 +14,31 @@ mod beta_mixture;
 mod binomial;
 mod budget;
 mod error;
+#[cfg(feature = "evaluate")]
+mod error_file;
+mod front;
 mod gamma;
 mod guarantee;
+mod interplay;
+mod overheard;
+mod promised;
+mod recording;
+mod search;
+mod segments;
+mod trajectories;
 
 pub use beta::Beta;
 pub use beta_mixture::BetaMixture;
 pub use budget::{AtBudget, ExitShares, Tried, exit_thresholds, one_threshold, shares_leaving};
 pub use error::CalibrateError;
+#[cfg(feature = "evaluate")]
+pub use error_file::{RecordedWith, read_recordings, write_recordings};
+pub use front::{FoundBy, Front, FrontError, FrontPoint};
 pub use guarantee::{FixedSequence, Losses, Promise, Test};
+pub use interplay::Interplay;
+pub use overheard::overheard;
+pub use promised::{Calibrated, CalibratedError, HoldsFor, OnHeldOut, Settled, Tested};
+pub use recording::{Recording, spans};
+pub use search::{Choice, ErrorTable, Search};
+pub use segments::segments;
+pub use trajectories::Trajectories;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use offramp::backbone::ModelError;
 use offramp::bench::{BenchError, PlanError};
+use offramp::calibrate::CalibrateError;
 use offramp::data::DataError;
 use offramp::evaluate::EvaluateError;
 use offramp::exit::{ExitSpecError, ScheduleError};
@@ -107,6 +108,7 @@ macro_rules! through_library {
 }
 
 through_library!(
+    CalibrateError,
     ModelError,
     SolverError,
     ExitSpecError,

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
 
 mod bench;
+mod calibrate;
 mod classes;
 mod completions;
 mod doctor;
@@ -28,6 +29,9 @@ use clap::{Parser, Subcommand};
 
 use self::failure::Failure;
 
+/// The weights that are taken unless others are named.
+const DEFAULT_WEIGHTS: &str = "fashion-dit";
+
 /// A diffusion sampler that takes the early exit.
 ///
 /// For each image and each network evaluation it decides how deep the denoiser must run, and skips the rest.
@@ -44,6 +48,8 @@ struct Cli {
 enum Command {
     /// Draw images.
     Generate(Box<generate::Args>),
+    /// Find exits for a budget.
+    Calibrate(Box<calibrate::Args>),
     /// Measure a plan's points: speed, depth, quality.
     Bench(Box<bench::Args>),
     /// Make weights.
@@ -67,6 +73,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let (json, result) = match cli.command {
         Command::Generate(args) => (args.json, generate::run(*args)),
+        Command::Calibrate(args) => (args.json(), calibrate::run(*args)),
         Command::Bench(args) => (args.json, bench::run(*args)),
         Command::Train(args) => (args.json(), train::run(*args)),
         Command::Evaluate(args) => (args.json, evaluate::run(*args)),

@@ -41,6 +41,31 @@ pub enum ExitError {
         /// SHA-256 of the weights in use.
         got: String,
     },
+    /// It was found with other learned exits.
+    #[error("exit {exit} was found with exits.safetensors of sha256 {expected}, and this one has {got}")]
+    OtherExits {
+        /// The policy.
+        exit: String,
+        /// SHA-256 of the exits that it was found with.
+        expected: String,
+        /// SHA-256 of those in use.
+        got: String,
+    },
+    /// It was calibrated for other runs.
+    #[error(
+        "exit {exit} was calibrated for {what} {expected}, and here it is {got}: what it promises does not hold then (behind a \
+         comma, `force` uses it all the same)"
+    )]
+    NotCalibratedFor {
+        /// The policy.
+        exit: String,
+        /// What differs.
+        what: &'static str,
+        /// What it was calibrated for.
+        expected: String,
+        /// What the run has.
+        got: String,
+    },
     /// It gave another number of verdicts than there are rows.
     #[error("exit {exit} gave {got} verdicts for {expected} rows")]
     Verdicts {

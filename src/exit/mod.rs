@@ -5,6 +5,8 @@
 //! It is shown the rows that are still undecided, several images at a time; the verdict on one image must
 //! not depend on the others, which is the policy's part of the bargain.
 
+mod best;
+mod calibrated;
 mod change;
 mod error;
 mod fixed;
@@ -23,6 +25,8 @@ mod threshold;
 mod uncertainty;
 mod view;
 
+pub use best::{Best, FRONT};
+pub use calibrated::CalibratedExit;
 pub use change::{Change, ChangeError};
 pub use error::ExitError;
 pub use fixed::Fixed;
@@ -31,7 +35,7 @@ pub use gate::{GateExit, GateRule};
 pub use limited::{Edge, Limited, Limits};
 pub use limits::{LimitError, LimitSpec, LimitsSpec};
 pub use patience::{Patience, PatienceError};
-pub use rule::Rule;
+pub use rule::{Budget, Rule};
 pub use schedule::{Measured, Provenance, Schedule, ScheduleError, Segment};
 pub use similarity::Similarity;
 pub use spec::{ExitSpec, find_schedule, schedule_names};

@@ -1,14 +1,16 @@
 //! The grammar of an exit's rule: `full`, `fixed:D`, `schedule:NAME-or-FILE`, `uncertainty:THRESHOLD`,
-//! `gate:THRESHOLD`, `similarity:THRESHOLD`, `change:THRESHOLD`, `patience:COUNT`.
+//! `gate:THRESHOLD`, `similarity:THRESHOLD`, `change:THRESHOLD`, `patience:COUNT`, `best:BUDGET`,
+//! `threshold:NAME-or-FILE[,force]`.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::{
-    Change, Exit, ExitSpecError, Fixed, Full, GateExit, GateRule, Patience, Schedule, Similarity, Threshold,
-    ThresholdError, Uncertainty, find_schedule, uncertainty,
+    Best, CalibratedExit, Change, Exit, ExitSpec, ExitSpecError, FRONT, Fixed, Full, GateExit, GateRule,
+    Patience, Schedule, Similarity, Threshold, ThresholdError, Uncertainty, find_schedule, uncertainty,
 };
+use crate::calibrate::Calibrated;
 use crate::learned::LearnedExits;
 
 /// What decides where an image leaves, as typed.
@@ -31,6 +33,34 @@ pub enum Rule {
     Change(Change),
     /// Where exits have agreed so many times.
     Patience(Patience),
+    /// The best schedule for a budget.
+    Best(Budget),
+    /// A calibrated exit, by name or file.
+    Calibrated {
+        /// The name or file.
+        name: String,
+        /// Whether it is used where its calibration does not hold, too.
+        force: bool,
+    },
+}
+
+/// A share of full depth's block cost, above 0 and up to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget(f64);
+
+/// A share is never NaN.
+impl Eq for Budget {}
+
+impl Budget {
+    /// A share; none if it is not above 0 and at most 1.
+    pub fn new(share: f64) -> Option<Self> {
+        (share > 0.0 && share <= 1.0).then_some(Self(share))
+    }
+
+    /// The share.
+    pub fn share(self) -> f64 {
+        self.0
+    }
 }
 
 impl FromStr for Rule {
@@ -59,6 +89,15 @@ impl FromStr for Rule {
                 Ok(patience) => Ok(Self::Patience(patience)),
                 Err(source) => Err(ExitSpecError::Patience { got: rest.into(), source }),
             },
+            Some(("best", rest)) => match rest.parse().ok().and_then(Budget::new) {
+                Some(budget) => Ok(Self::Best(budget)),
+                None => Err(ExitSpecError::Budget { got: rest.into() }),
+            },
+            Some(("threshold", name)) if !name.is_empty() => {
+                let (name, force) = name.strip_suffix(",force").map_or((name, false), |name| (name, true));
+                Ok(Self::Calibrated { name: name.into(), force })
+            }
+            None if s == "best" => Err(ExitSpecError::Budget { got: String::new() }),
             _ => Err(ExitSpecError::Unknown { got: s.into() }),
         }
     }
@@ -81,6 +120,10 @@ impl fmt::Display for Rule {
             Self::Similarity(threshold) => f.write_str(&Similarity(*threshold).spec()),
             Self::Change(change) => f.write_str(&change.spec()),
             Self::Patience(patience) => f.write_str(&patience.spec()),
+            Self::Best(budget) => write!(f, "best:{}", budget.share()),
+            Self::Calibrated { name, force } => {
+                write!(f, "threshold:{name}{}", if *force { ",force" } else { "" })
+            }
         }
     }
 }
@@ -102,6 +145,26 @@ impl Rule {
             Self::Similarity(threshold) => Ok(Box::new(Similarity(*threshold))),
             Self::Change(change) => Ok(Box::new(*change)),
             Self::Patience(patience) => Ok(Box::new(*patience)),
+            Self::Calibrated { name, force } => {
+                let calibrated = Calibrated::read(&find_calibrated(name, schedules))?;
+                let inner: ExitSpec = calibrated.exit.parse()?;
+                // A file that names itself would never end.
+                if matches!(inner.rule, Self::Calibrated { .. }) {
+                    return Err(ExitSpecError::Unknown { got: calibrated.exit });
+                }
+                let exit = inner.build(schedules, exits)?;
+                Ok(Box::new(CalibratedExit::new(self.to_string(), exit, calibrated.holds_for, *force)))
+            }
+            Self::Best(budget) => Ok(Box::new(Best::open(&schedules.join(FRONT), budget.share())?)),
         }
+    }
+}
+
+/// The file of a calibrated exit: `name` itself where it is one, else the one of that name in `schedules`.
+fn find_calibrated(name: &str, schedules: &Path) -> PathBuf {
+    let as_path = Path::new(name);
+    match as_path.extension().is_some_and(|e| e == "json") || as_path.components().count() > 1 {
+        true => as_path.to_owned(),
+        false => schedules.join(format!("{name}.threshold.json")),
     }
 }

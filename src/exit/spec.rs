@@ -87,6 +87,8 @@ pub fn schedule_names(folder: &Path) -> Vec<String> {
         .flatten()
         .filter(|e| e.path().extension().is_some_and(|x| x == "json"))
         .filter_map(|e| Some(e.path().file_stem()?.to_string_lossy().into_owned()))
+        // Fronts and thresholds have a second ending.
+        .filter(|name| !name.contains('.'))
         .collect();
     names.sort();
     names

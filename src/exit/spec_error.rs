@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::calibrate::{CalibratedError, FrontError};
+
 use super::{ChangeError, LimitError, PatienceError, ScheduleError, ThresholdError};
 
 /// Why an exit cannot be made from what was typed.
@@ -11,8 +13,8 @@ pub enum ExitSpecError {
     /// No such policy.
     #[error(
         "unknown exit {got:?}: there are full, fixed:DEPTH, schedule:NAME (or a schedule's file), \
-         uncertainty:THRESHOLD, gate:THRESHOLD, gate:q=QUANTILE, similarity:THRESHOLD, change:THRESHOLD and \
-         patience:COUNT"
+         uncertainty:THRESHOLD, gate:THRESHOLD, gate:q=QUANTILE, similarity:THRESHOLD, change:THRESHOLD, \
+         patience:COUNT, best:BUDGET and threshold:NAME"
     )]
     Unknown {
         /// What was typed.
@@ -24,6 +26,18 @@ pub enum ExitSpecError {
         /// What stood behind the colon.
         got: String,
     },
+    /// `best:` without a budget.
+    #[error("exit best{}{got}: a budget is needed, a share of block cost above 0 and up to 1", if got.is_empty() { "" } else { ":" })]
+    Budget {
+        /// What stood behind the colon.
+        got: String,
+    },
+    /// The front that `best:` picks from is refused.
+    #[error(transparent)]
+    Front(#[from] FrontError),
+    /// A calibrated exit is refused.
+    #[error(transparent)]
+    Calibrated(#[from] CalibratedError),
     /// `change:` with something that it cannot take.
     #[error("exit change:{got}: {source}")]
     Change {

@@ -144,6 +144,11 @@ impl Sampler {
         (self.solver, self.steps)
     }
 
+    /// The guidance.
+    pub fn guidance(&self) -> Guidance {
+        self.guidance
+    }
+
     /// Checks the settings and a request against the model, before anything is run.
     ///
     /// # Errors
@@ -155,7 +160,18 @@ impl Sampler {
         request::check_request(request, &self.model)?;
         request::check_values(request)?;
         request::check_guidance(&self.guidance, &self.model)?;
-        self.exit.check(&RunFacts {
+        self.facts(request, |facts| self.exit.check(facts))?;
+        match self.build_solver(request)? {
+            Solver::Plan(plan) if plan.learns_variance() && !self.model.backbone.learns_variance() => {
+                Err(SolverError::NoVariance.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands over what a policy may ask of a request's run.
+    pub fn facts<T>(&self, request: &Request, asks: impl FnOnce(&RunFacts) -> T) -> T {
+        asks(&RunFacts {
             depth: self.model.backbone.depth(),
             exits: self.model.backbone.exit_points(),
             timesteps: self.model.diffusion.timesteps(),
@@ -168,13 +184,7 @@ impl Sampler {
             dtype: self.model.dtype,
             classes: &request.classes,
             strength: request.init.as_ref().map(|init| init.strength),
-        })?;
-        match self.build_solver(request)? {
-            Solver::Plan(plan) if plan.learns_variance() && !self.model.backbone.learns_variance() => {
-                Err(SolverError::NoVariance.into())
-            }
-            _ => Ok(()),
-        }
+        })
     }
 
     /// The network evaluations of a request's trajectories.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
     offramp generate --class dress --solver ddim:eta=1 --steps 50 --guidance 1.5 --guidance-interval 200,800")]
 pub struct Args {
     /// A weights folder, or its name under weights/.
-    #[arg(long, default_value = "fashion-dit", value_name = "NAME|DIR")]
+    #[arg(long, default_value = crate::cli::DEFAULT_WEIGHTS, value_name = "NAME|DIR")]
     pub weights: String,
 
     /// What to draw: a label, an index, all, none (unconditional), or a list of them that images take in
@@ -36,7 +36,7 @@ pub struct Args {
     /// Where evaluations leave the network: full, fixed:DEPTH, schedule:NAME|FILE, uncertainty:THRESHOLD (when the
     /// weights' trained estimators pass it), gate:THRESHOLD or gate:q=QUANTILE (when their trained gates do),
     /// similarity:THRESHOLD (when a block turns the state less), change:THRESHOLD[,after=BLOCKS] (when the first
-    /// blocks change less than that), patience:COUNT[,change=SHARE] (when so many exits agreed). Behind any of them:
+    /// blocks change less than that), patience:COUNT[,change=SHARE] (when so many exits agreed), best:BUDGET (the best schedule that was found). Behind any of them:
     /// min=DEPTH|SCHEDULE, max=DEPTH|SCHEDULE, warmup=COUNT, cap=COUNT, only=EVALUATIONS, pair=max|mean|cond|apart.
     #[arg(long, default_value = "full", value_name = "SPEC")]
     pub exit: String,
@@ -47,6 +47,10 @@ pub struct Args {
     /// head.
     #[arg(long, value_name = "SPEC")]
     pub tail: Option<String>,
+
+    /// Of --exit best: the most that it may cost, a share of full depth's block cost.
+    #[arg(long, value_name = "SHARE")]
+    pub budget: Option<f64>,
 
     /// Short for --exit schedule:NAME|FILE.
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "exit")]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use offramp::digest::sha256_of;
-use offramp::exit::{ExitSpec, Rule};
+use offramp::exit::{Budget, ExitSpec, Rule};
 use offramp::output::{Existing, OutputError, OutputFolder, RunParameters, read_image, read_noise};
 use offramp::solver::SolverSpec;
 use offramp::tail::TailSpec;
@@ -38,10 +38,7 @@ impl Run {
         }
         let guidance = guidance(&args)?;
         let solver: SolverSpec = args.solver.parse()?;
-        let exit: ExitSpec = match &args.schedule {
-            Some(schedule) => Rule::Schedule(schedule.clone()).into(),
-            None => args.exit.parse()?,
-        };
+        let exit = exit(&args)?;
         let tail: Option<TailSpec> = args.tail.as_ref().map(|tail| tail.parse()).transpose()?;
         let device = device(&args.device)?;
         let weights = places::weights(&args.weights)?;
@@ -98,6 +95,22 @@ impl Run {
             run.request.done = run.folder.finished(run.request.len(), &run.parameters)?;
         }
         Ok(run)
+    }
+}
+
+fn exit(args: &Args) -> Result<ExitSpec, Failure> {
+    let exit = match (&args.schedule, args.budget) {
+        (None, None) => return Ok(args.exit.parse()?),
+        (Some(schedule), None) => return Ok(Rule::Schedule(schedule.clone()).into()),
+        (None, Some(budget)) => args.exit.strip_prefix("best").zip(Budget::new(budget)),
+        (Some(_), Some(_)) => None,
+    };
+    match exit.filter(|(limits, _)| limits.is_empty() || limits.starts_with(',')) {
+        Some((limits, budget)) => Ok(format!("best:{}{limits}", budget.share()).parse()?),
+        None => {
+            let reason = "it goes with --exit best, and must be a share above 0 and up to 1";
+            Err(Failure::option("--budget", args.budget.unwrap_or_default(), reason))
+        }
     }
 }
 

@@ -21,4 +21,5 @@ pub use depths::DepthSpread;
 pub use held_out::{HeldOut, Subject};
 pub use knowledge::{Knowledge, Within};
 pub use quality::{AtCost, ExitErrorRow, ExitQuality, SignalQuality, TENTHS};
+pub use ranks::rank_correlation;
 pub use table::{ExitTable, Signal, SignalKind};

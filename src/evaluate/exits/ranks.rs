@@ -65,6 +65,12 @@ pub(super) fn spearman(a: &Order, b: &Order, weights: &[f64]) -> Option<f64> {
     correlation(&a.ranks(weights), &b.ranks(weights), weights)
 }
 
+/// Spearman's correlation of two lists of one length; none where one does not vary.
+pub fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
+    let order = |values: &[f64]| Order::of(ArrayView1::from(values));
+    spearman(&order(a), &order(b), &vec![1.0; a.len()])
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::{Array1, aview1};
