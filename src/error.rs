@@ -10,7 +10,7 @@ use crate::evaluate::EvaluateError;
 use crate::exit::{ExitError, ExitSpecError, ScheduleError};
 use crate::learned::LearnedError;
 use crate::output::OutputError;
-use crate::sampler::RequestError;
+use crate::sampler::{RequestError, VerifyError};
 use crate::solver::SolverError;
 use crate::tail::TailSpecError;
 #[cfg(feature = "train")]
@@ -44,6 +44,9 @@ pub enum Error {
     /// The request cannot be met.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// The run cannot be verified.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// Files cannot be written or read.
     #[error(transparent)]
     Output(#[from] OutputError),
