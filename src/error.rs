@@ -11,7 +11,7 @@ use crate::evaluate::EvaluateError;
 use crate::exit::{ExitError, ExitSpecError, ScheduleError};
 use crate::learned::LearnedError;
 use crate::output::OutputError;
-use crate::sampler::RequestError;
+use crate::sampler::{RequestError, VerifyError};
 use crate::solver::SolverError;
 use crate::tail::TailSpecError;
 #[cfg(feature = "train")]
@@ -48,6 +48,9 @@ pub enum Error {
     /// The request cannot be met.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// The run cannot be verified.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// Files cannot be written or read.
     #[error(transparent)]
     Output(#[from] OutputError),

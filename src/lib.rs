@@ -76,4 +76,4 @@ pub use observer::{Evaluated, Event, Observer, Sample};
 pub use tch;
 
 pub use row_memory::RowMemory;
-pub use sampler::{InitImage, Outcome, Request, RequestError, Sampler};
+pub use sampler::{InitImage, Outcome, Request, RequestError, Sampler, Verify, VerifyError};

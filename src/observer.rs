@@ -49,10 +49,15 @@ pub struct Sample {
     pub depths: Vec<usize>,
     /// The policy's last uncertainty at each evaluation, where it has one.
     pub uncertainties: Vec<Option<f32>>,
-    /// Block cost run, in full-depth network rows (a guided evaluation at full depth is 2).
+    /// Block cost run, in full-depth network rows (a guided evaluation at full depth is 2); in verify mode with all
+    /// drafts and their verification.
     pub cost: f64,
     /// Block cost at full depth, in the same unit.
     pub full_cost: f64,
+    /// Evaluations drafted in verify mode; 0 without it.
+    pub drafted: usize,
+    /// Drafts that were accepted.
+    pub accepted: usize,
     /// Bytes that the tail remembered of it at the end.
     pub tail_bytes: usize,
 }

@@ -16,6 +16,16 @@ pub struct RowMemory {
 }
 
 impl RowMemory {
+    /// The same memory for another way on; its tensors are not copied.
+    pub(crate) fn share(&self) -> Self {
+        let noted =
+            |series: &Vec<(f64, Tensor)>| series.iter().map(|(at, t)| (*at, t.shallow_clone())).collect();
+        Self {
+            tensors: self.tensors.iter().map(|(&key, tensor)| (key, tensor.shallow_clone())).collect(),
+            series: self.series.iter().map(|(&key, series)| (key, noted(series))).collect(),
+        }
+    }
+
     /// The tensor under `key`.
     pub fn get(&self, key: usize) -> Option<&Tensor> {
         self.tensors.get(&key)

@@ -152,6 +152,9 @@ fn picture(file: &Path, json: bool) -> Result<(), Failure> {
         }
     }
     say!("exit       {}, tail {}", run.exit, run.tail)?;
+    if let (Some(steps), Some(tolerance)) = (run.verify, &run.tolerance) {
+        say!("verify     {steps} steps at a time, tolerance {tolerance}")?;
+    }
     say!("depths     {}", image.depths.iter().map(usize::to_string).collect::<Vec<_>>().join(" "))?;
     say!("made by    offramp {}, {}, {}, batch {}", run.version, run.device, run.dtype, run.batch)?;
     say!("\nTo draw it again:\n  {command}")

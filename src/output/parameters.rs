@@ -23,6 +23,12 @@ pub struct RunParameters {
     /// What stands in for skipped blocks, as on the command line.
     #[serde(default = "head")]
     pub tail: String,
+    /// Steps drafted between two full passes; none is no verify mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<usize>,
+    /// How far a drafted step may be from the full one, a number as text: JSON has no infinity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<String>,
     /// The least and greatest depth that the exit allows at each evaluation; where the tail is not ready for an
     /// image, it goes deeper.
     pub bounds: Vec<[usize; 2]>,
@@ -146,6 +152,10 @@ impl Parameters {
         // Beside learned exits the default may be another.
         if run.tail != head() || run.exits_sha256.is_some() {
             add("--tail", &run.tail);
+        }
+        if let (Some(steps), Some(tolerance)) = (run.verify, &run.tolerance) {
+            add("--verify", &steps.to_string());
+            add("--tolerance", tolerance);
         }
         if run.guidance != 1.0 {
             add("--guidance", &run.guidance.to_string());

@@ -55,6 +55,13 @@ pub(crate) struct Left {
     pub uncertainty: Option<f32>,
 }
 
+/// What a tail may learn from rows that all ran to the end.
+pub(crate) struct FullPass {
+    lesson: Lesson,
+    /// L_N, `[R, T, D]`.
+    end: Tensor,
+}
+
 /// What there is to look at after a block.
 struct Seen<'a> {
     depth: usize,
@@ -149,6 +156,40 @@ impl Network {
             left[image].cost += point.cost;
         }
         Ok((in_row_order(finished)?, left))
+    }
+
+    /// Runs every row to the end, whatever the policy says: the output as of [`Network::evaluate`], and what the tail may
+    /// learn from it.
+    pub fn in_full(&self, input: &Input) -> Result<(Tensor, FullPass), TchError> {
+        let depth = self.backbone.depth();
+        let mut state = self.backbone.begin(input)?;
+        let all: Vec<usize> = (0..state.rows()).collect();
+        let mut lesson = Lesson::default();
+        for block in 0..depth {
+            self.backbone.block(block, &mut state)?;
+            if self.learned_at.contains(&(block + 1)) {
+                lesson.pass(block + 1, &all, &state.hidden);
+            }
+        }
+        let end = state.hidden.shallow_clone();
+        Ok((self.backbone.finish(depth, state)?, FullPass { lesson, end }))
+    }
+
+    /// Whether its tail remembers.
+    pub fn remembers(&self) -> bool {
+        self.tail.remembers()
+    }
+
+    /// Lets the tail learn from some rows of a full pass; `lambda` and `memory` are of all of them.
+    pub fn learn(
+        &self,
+        pass: &FullPass,
+        rows: &[usize],
+        lambda: &[f64],
+        memory: &mut [RowMemory],
+    ) -> Result<(), TchError> {
+        let end = pass.end.f_index_select(0, &row_index(rows, &pass.end)?)?;
+        pass.lesson.teach(&*self.tail, rows, &end, lambda, memory)
     }
 
     fn bounds(&self, rows: &Rows, row: usize) -> Bounds {

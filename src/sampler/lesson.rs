@@ -31,7 +31,7 @@ impl Lesson {
     /// Tells the tail what became of the rows that ran to the end, whose L_N is `b`, `[R, T, D]`; `lambda` is of all
     /// rows.
     pub fn teach(
-        self,
+        &self,
         tail: &dyn Tail,
         rows: &[usize],
         b: &Tensor,
@@ -39,15 +39,15 @@ impl Lesson {
         memory: &mut [RowMemory],
     ) -> Result<(), TchError> {
         let lambda: Vec<f64> = rows.iter().map(|&row| lambda[row]).collect();
-        for Passed { depth, rows: passed, a } in self.passed {
+        for Passed { depth, rows: passed, a } in &self.passed {
             let a = if passed.len() == rows.len() {
-                a
+                a.shallow_clone()
             } else {
                 let places: Vec<usize> =
                     (0..passed.len()).filter(|&at| rows.binary_search(&passed[at]).is_ok()).collect();
-                a.f_index_select(0, &row_index(&places, &a)?)?
+                a.f_index_select(0, &row_index(&places, a)?)?
             };
-            tail.learn(depth, &a, b, &lambda, &mut of_rows(memory, rows))?;
+            tail.learn(*depth, &a, b, &lambda, &mut of_rows(memory, rows))?;
         }
         Ok(())
     }

@@ -16,8 +16,10 @@ mod request;
 mod slot;
 mod start;
 mod trajectory;
+mod verify;
 
 pub use request::{InitImage, Request, RequestError};
+pub use verify::{Verify, VerifyError};
 
 use std::ops::Range;
 
@@ -45,6 +47,7 @@ pub struct Sampler {
     guidance: Guidance,
     batch: Option<usize>,
     threads: usize,
+    verify: Option<Verify>,
 }
 
 /// What a run came to.
@@ -58,11 +61,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Block cost of the finished images as a share of full depth, in (0, 1]; NaN when none was finished.
+    /// Block cost of the finished images as a share of full depth: in (0, 1], above 1 in verify mode; NaN when none was
+    /// finished.
     pub fn cost_share(&self) -> f64 {
         let run: f64 = self.samples.iter().map(|s| s.cost).sum();
         let full: f64 = self.samples.iter().map(|s| s.full_cost).sum();
         run / full
+    }
+
+    /// Share of the drafts of verify mode that were accepted, in the finished images; NaN when none was drafted.
+    pub fn acceptance(&self) -> f64 {
+        let accepted: usize = self.samples.iter().map(|s| s.accepted).sum();
+        let drafted: usize = self.samples.iter().map(|s| s.drafted).sum();
+        accepted as f64 / drafted as f64
     }
 
     /// Blocks run per evaluation of the finished images, on average; NaN when none was finished.
@@ -84,6 +95,7 @@ impl Sampler {
             guidance: Guidance::NONE,
             batch: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS),
+            verify: None,
         }
     }
 
@@ -124,6 +136,14 @@ impl Sampler {
         self
     }
 
+    /// Takes the exit's and the tail's word for a draft only, and checks it in full.
+    ///
+    /// The solver must be deterministic, and none of `diffusers:NAME`; see [`Verify`].
+    pub fn with_verify(mut self, verify: Verify) -> Self {
+        self.verify = Some(verify);
+        self
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
@@ -149,6 +169,11 @@ impl Sampler {
         self.guidance
     }
 
+    /// How drafts are verified, if they are.
+    pub fn verify(&self) -> Option<Verify> {
+        self.verify
+    }
+
     /// Checks the settings and a request against the model, before anything is run.
     ///
     /// # Errors
@@ -161,7 +186,11 @@ impl Sampler {
         request::check_values(request)?;
         request::check_guidance(&self.guidance, &self.model)?;
         self.facts(request, |facts| self.exit.check(facts))?;
-        match self.build_solver(request)? {
+        let solver = self.build_solver(request)?;
+        if let Some(verify) = &self.verify {
+            verify.check(&self.solver, &solver)?;
+        }
+        match solver {
             Solver::Plan(plan) if plan.learns_variance() && !self.model.backbone.learns_variance() => {
                 Err(SolverError::NoVariance.into())
             }
@@ -281,6 +310,7 @@ impl Sampler {
         let times: Vec<f64> = solver.evaluations().iter().map(|e| e.node.t).collect();
         let network = Network::new(backbone, self.exit.share(), self.tail.share(), &times);
         let (guidance, config) = (self.guidance, self.model.config.clone());
-        Ok(Worker { network, solver, guidance, config, start, device: self.model.device })
+        let (verify, device) = (self.verify, self.model.device);
+        Ok(Worker { network, solver, guidance, config, start, verify, device })
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Slot {
     uncertainties: Vec<Option<f32>>,
     cost: f64,
     full_cost: f64,
+    drafted: usize,
+    accepted: usize,
 }
 
 impl Slot {
@@ -50,6 +52,22 @@ impl Slot {
             uncertainties: vec![],
             cost: 0.0,
             full_cost: 0.0,
+            drafted: 0,
+            accepted: 0,
+        }
+    }
+
+    /// The same image for another way on; its tensors are not copied.
+    pub fn share(&self) -> Self {
+        Self {
+            x: self.x.shallow_clone(),
+            history: self.history.share(),
+            memory: self.memory.clone(),
+            seen: self.seen.each_ref().map(RowMemory::share),
+            learned: self.learned.each_ref().map(RowMemory::share),
+            depths: self.depths.clone(),
+            uncertainties: self.uncertainties.clone(),
+            ..*self
         }
     }
 
@@ -63,6 +81,22 @@ impl Slot {
         self.full_cost += rows as f64;
     }
 
+    /// Takes the last evaluation back for one at full depth, `depth`, that led to `x`.
+    pub fn correct(&mut self, x: Tensor, history: History, depth: usize) {
+        self.x = x;
+        self.history = history;
+        if let Some(last) = self.depths.last_mut() {
+            *last = depth;
+        }
+    }
+
+    /// Notes what was run beside the evaluations that it stands behind, and how many drafts were made and accepted.
+    pub fn note_drafts(&mut self, cost: f64, drafted: usize, accepted: usize) {
+        self.cost += cost;
+        self.drafted += drafted;
+        self.accepted += accepted;
+    }
+
     /// The finished image; its tensor is its own, not a view of its whole batch.
     pub fn finish(self) -> Result<Sample, TchError> {
         Ok(Sample {
@@ -74,6 +108,8 @@ impl Slot {
             uncertainties: self.uncertainties,
             cost: self.cost,
             full_cost: self.full_cost,
+            drafted: self.drafted,
+            accepted: self.accepted,
             tail_bytes: self.learned.iter().map(RowMemory::bytes).sum(),
         })
     }

@@ -8,6 +8,7 @@ use super::exit_loop::{Left, Network, Rows};
 use super::guided_rows::GuidedRows;
 use super::slot::Slot;
 use super::start::Start;
+use super::verify::Verify;
 use crate::backbone::{Config, Input};
 use crate::error::Error;
 use crate::exit::Memory;
@@ -24,13 +25,23 @@ pub(crate) struct Worker {
     pub guidance: Guidance,
     pub config: Config,
     pub start: Start,
+    pub verify: Option<Verify>,
     pub device: Device,
 }
 
 /// How a batch moves on: row by row along a plan, or all together through another library's scheduler.
-enum Mover<'a> {
+pub(super) enum Mover<'a> {
     Plan(&'a Plan),
     Lockstep(Box<dyn LockstepRun>),
+}
+
+/// One evaluation of some images.
+pub(super) struct Evaluations {
+    pub events: Vec<Evaluated>,
+    pub prediction: Prediction,
+    pub left: Vec<Left>,
+    /// Network rows of each image.
+    pub rows: Vec<usize>,
 }
 
 impl Worker {
@@ -46,24 +57,23 @@ impl Worker {
 
     /// Runs a micro-batch to its end, or until `tell`, which hears every event, says no.
     pub fn run(&self, mut slots: Vec<Slot>, tell: &mut dyn FnMut(Event) -> bool) -> Result<(), Error> {
+        if let (Some(verify), Solver::Plan(plan)) = (self.verify, &self.solver) {
+            return self.run_verified(slots, plan, verify, tell);
+        }
         let mut mover = match &self.solver {
             Solver::Plan(plan) => Mover::Plan(plan),
             Solver::Lockstep(lockstep) => Mover::Lockstep(lockstep.start()?),
         };
         let evaluations = self.evaluations().len();
         while slots.iter().any(|s| s.evaluation < evaluations) {
-            let events = self.evaluation(&mut slots, &mut mover)?;
-            for event in events {
+            for event in self.evaluation(&mut slots, &mut mover)?.events {
                 if !tell(Event::Evaluated(event)) {
                     return Ok(());
                 }
             }
         }
         for slot in slots {
-            if slot.x.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-                return Err(Error::NotFinite { image: slot.image });
-            }
-            if !tell(Event::Finished(slot.finish()?)) {
+            if !tell(finished(slot)?) {
                 return Ok(());
             }
         }
@@ -71,14 +81,13 @@ impl Worker {
     }
 
     /// One network evaluation of every image, and the solver's step behind it.
-    fn evaluation(&self, slots: &mut [Slot], mover: &mut Mover) -> Result<Vec<Evaluated>, Error> {
+    pub(super) fn evaluation(&self, slots: &mut [Slot], mover: &mut Mover) -> Result<Evaluations, Error> {
         let at: Vec<usize> = slots.iter().map(|s| s.evaluation).collect();
         let nodes: Vec<Node> = at.iter().map(|&e| self.evaluations()[e].node).collect();
         let t: Vec<f64> = nodes.iter().map(|n| n.t).collect();
         let x = Tensor::f_stack(&slots.iter().map(|s| &s.x).collect::<Vec<_>>(), 0)?; // [B, C, H, W]
 
-        // A request is checked against the model beforehand: no class means that there is a null class.
-        let rows = GuidedRows::new(slots, &t, &self.guidance, self.config.null_class.unwrap_or(0));
+        let rows = self.rows(slots, &t);
         let lambda: Vec<f64> = nodes.iter().map(Node::lambda).collect();
         let (output, left) = self.look(&x, &rows, &lambda, slots)?;
         let prediction = self.predict(&x, &output, &nodes)?;
@@ -100,7 +109,14 @@ impl Worker {
             });
             slot.advance(next.f_get(k as i64)?, left[k], rows.of(k));
         }
-        Ok(events)
+        let rows = (0..slots.len()).map(|k| rows.of(k)).collect();
+        Ok(Evaluations { events, prediction, left, rows })
+    }
+
+    /// The network's rows for images at their times.
+    pub(super) fn rows(&self, slots: &[Slot], t: &[f64]) -> GuidedRows {
+        // A request is checked against the model beforehand: no class means that there is a null class.
+        GuidedRows::new(slots, t, &self.guidance, self.config.null_class.unwrap_or(0))
     }
 
     /// Runs the network on every image; its output, guided, `[B, C or 2C, H, W]`, and how deep each went.
@@ -141,7 +157,7 @@ impl Worker {
     }
 
     /// Splits a learned variance off and turns the network's output into a prediction.
-    fn predict(&self, x: &Tensor, output: &Tensor, nodes: &[Node]) -> Result<Prediction, Error> {
+    pub(super) fn predict(&self, x: &Tensor, output: &Tensor, nodes: &[Node]) -> Result<Prediction, Error> {
         let (channels, all) = (x.size()[1], output.size()[1]);
         let variance = match all > channels {
             true => Some(output.f_narrow(1, channels, all - channels)?),
@@ -173,5 +189,13 @@ impl Worker {
                 Ok(solver::advance(plan, at, x, prediction, &mut histories, noise)?.x)
             }
         }
+    }
+}
+
+/// The event of an image that is done; an image that left the finite numbers is an error.
+pub(super) fn finished(slot: Slot) -> Result<Event, Error> {
+    match slot.x.f_isfinite()?.f_all()?.f_int64_value(&[])? {
+        0 => Err(Error::NotFinite { image: slot.image }),
+        _ => Ok(Event::Finished(slot.finish()?)),
     }
 }

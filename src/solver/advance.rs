@@ -8,39 +8,10 @@
 
 use tch::{Kind, Tensor};
 
+use super::history::History;
 use super::plan::{Combination, Noise, Plan, Term, Value};
 use super::prediction::Prediction;
 use super::{SolverError, expect, per_row};
-
-/// What an image remembers of earlier evaluations: exactly what its plan will still refer to.
-///
-/// The tensors are `[C,H,W]` views into the batches they came from, which nothing writes to.
-#[derive(Debug, Default)]
-pub struct History {
-    values: Vec<(Value, usize, Tensor)>,
-}
-
-impl History {
-    /// The history of an image that has not been evaluated yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The number of tensors held.
-    pub fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    /// Whether nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    /// A value of an earlier evaluation, `[C,H,W]`, if it is still held.
-    pub fn get(&self, value: Value, evaluation: usize) -> Option<&Tensor> {
-        self.values.iter().find(|(v, e, _)| *v == value && *e == evaluation).map(|(_, _, tensor)| tensor)
-    }
-}
 
 /// The outcome of [`advance`].
 #[derive(Debug)]

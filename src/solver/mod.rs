@@ -28,6 +28,7 @@ mod exponential;
 mod grammar;
 pub mod grid;
 pub mod heun;
+mod history;
 mod lockstep;
 mod method;
 pub mod plan;
@@ -37,11 +38,12 @@ pub mod unipc;
 
 use tch::{Kind, Tensor};
 
-pub use advance::{Advanced, History, advance};
+pub use advance::{Advanced, advance};
 pub use ddpm::Variance;
 pub use diffusion::{BetaSchedule, Diffusion, MAX_TIMESTEPS, Node};
 pub use error::SolverError;
 pub use grid::{Convention, FinalSigma, Grid, Spacing};
+pub use history::History;
 pub use lockstep::{Lockstep, LockstepRun};
 pub use method::{AdapterName, Method};
 pub use plan::{Combination, Evaluation, Noise, Plan, Term, Update, Value};

@@ -163,7 +163,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let calibrated = Calibrated {
         version: Calibrated::VERSION,
         exit: answer.exit.to_string(),
-        holds_for: sampler.facts(held_out.request(), |facts| HoldsFor::run(facts)),
+        holds_for: sampler.facts(held_out.request(), HoldsFor::run),
         settled: answer.settled,
         command: command::typed(),
         images: args.images,
@@ -180,13 +180,16 @@ pub fn run(args: Args) -> Result<(), Failure> {
     tell(&args, &calibrated, &out, &ground)
 }
 
+/// What calibration images lose with an exit, and what it costs.
+type Roll<'a> = dyn Fn(&ExitSpec) -> Result<(Losses, f64), Failure> + 'a;
+
 /// Tests thresholds from safe to fast until one fails.
 fn promised(
     template: &Template,
     scores: &[f64],
     promise: Promise,
     max_error: f64,
-    roll: &dyn Fn(&ExitSpec) -> Result<(Losses, f64), Failure>,
+    roll: &Roll,
 ) -> Result<Answer, Failure> {
     // Fixed before a calibration image is seen: even steps through the scores of other images.
     let mut limits: Vec<f64> = (1..=SETTINGS)

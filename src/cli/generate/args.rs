@@ -56,6 +56,14 @@ pub struct Args {
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "exit")]
     pub schedule: Option<String>,
 
+    /// Draft so many steps at a time with the exit, and check them in one pass at full depth.
+    #[arg(long, value_name = "K", requires = "tolerance")]
+    pub verify: Option<usize>,
+
+    /// How far a drafted step may be from the full one, as RMSE with x in [-1, 1]: 0 is full depth, inf the draft.
+    #[arg(long, value_name = "RMSE", requires = "verify")]
+    pub tolerance: Option<f64>,
+
     /// Classifier-free guidance scale; 1 is none.
     #[arg(long, default_value_t = 1.0, value_name = "SCALE")]
     pub guidance: f64,

@@ -153,13 +153,18 @@ impl Run {
         let share = totals.cost_share();
         let depth = self.sampler.model().backbone.depth();
         if self.args.json {
-            let line = serde_json::json!({
+            let mut line = serde_json::json!({
                 "event": "done", "images": totals.images, "kept": self.request.done.len(),
                 "seconds": totals.seconds, "images_per_second": totals.images as f64 / totals.seconds,
                 "cost_share": share, "mean_depth": totals.mean_depth(), "depth": depth,
                 "predicted_speedup": 1.0 / share, "tail_bytes": totals.tail_bytes,
                 "out": self.args.out,
             });
+            if let Some(acceptance) = totals.acceptance() {
+                line["drafted"] = totals.drafted.into();
+                line["accepted"] = totals.accepted.into();
+                line["acceptance"] = acceptance.into();
+            }
             say!("{line}")?;
         } else if totals.images == 0 && !self.args.quiet {
             say!("all {} images were in {} already", self.request.done.len(), self.args.out.display())?;
@@ -177,6 +182,14 @@ impl Run {
                 totals.mean_depth(),
                 1.0 / share
             )?;
+            if let Some(acceptance) = totals.acceptance() {
+                say!(
+                    "accepted {} of {} drafted evaluations ({:.0} %)",
+                    totals.accepted,
+                    totals.drafted,
+                    100.0 * acceptance
+                )?;
+            }
             if totals.tail_bytes > 0 {
                 let kib = totals.tail_bytes as f64 / 1024.0;
                 say!("tail {} kept {kib:.1} KiB an image", self.parameters.tail)?;

@@ -7,7 +7,7 @@ use offramp::exit::{Budget, ExitSpec, Rule};
 use offramp::output::{Existing, OutputError, OutputFolder, RunParameters, read_image, read_noise};
 use offramp::solver::SolverSpec;
 use offramp::tail::TailSpec;
-use offramp::{Guidance, GuidedChannels, MAX_THREADS, Model, Request, Sampler};
+use offramp::{Guidance, GuidedChannels, MAX_THREADS, Model, Request, Sampler, Verify};
 use tch::{Device, Kind};
 
 use super::Run;
@@ -52,6 +52,9 @@ impl Run {
             Sampler::new(model).with_exit(policy).with_solver(solver, args.steps).with_guidance(guidance);
         if let Some(tail) = tail {
             sampler = sampler.with_tail(tail);
+        }
+        if let (Some(steps), Some(tolerance)) = (args.verify, args.tolerance) {
+            sampler = sampler.with_verify(Verify { steps, tolerance });
         }
         if let Some(batch) = args.batch {
             sampler = sampler.with_batch(batch);
@@ -188,6 +191,8 @@ fn parameters(
         steps: args.steps,
         exit: exit.to_string(),
         tail: sampler.tail().spec(),
+        verify: args.verify,
+        tolerance: args.tolerance.map(|tolerance| tolerance.abs().to_string()),
         bounds: bounds.iter().map(|b| [b.min, b.max]).collect(),
         guidance: args.guidance,
         guidance_interval: args.guidance_interval.as_ref().map(|i| [i[0], i[1]]),

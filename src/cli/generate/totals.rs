@@ -11,6 +11,8 @@ pub struct Totals {
     pub depths: usize,
     pub evaluations: usize,
     pub tail_bytes: usize,
+    pub drafted: usize,
+    pub accepted: usize,
     pub seconds: f64,
 }
 
@@ -21,11 +23,18 @@ impl Totals {
         self.full_cost += sample.full_cost;
         self.depths += sample.depths.iter().sum::<usize>();
         self.evaluations += sample.depths.len();
+        self.drafted += sample.drafted;
+        self.accepted += sample.accepted;
         self.tail_bytes = self.tail_bytes.max(sample.tail_bytes);
     }
 
     pub fn cost_share(&self) -> f64 {
         if self.full_cost > 0.0 { self.cost / self.full_cost } else { 1.0 }
+    }
+
+    /// Share of the drafts that were accepted; none without verify mode.
+    pub fn acceptance(&self) -> Option<f64> {
+        (self.drafted > 0).then(|| self.accepted as f64 / self.drafted as f64)
     }
 
     pub fn mean_depth(&self) -> f64 {
