@@ -93,6 +93,8 @@ fn an_output_folder_that_cannot_be_written_is_refused_before_sampling() {
         ("--npz nosuch/images.npz", &["nosuch", "not writable"]),
         ("--trace nosuch/trace.json", &["nosuch", "not writable"]),
         ("--trace weights", &["weights", "not writable"]),
+        ("--heat-map nosuch/depths.png", &["nosuch", "not writable"]),
+        ("--heat-map out/000000.png", &["out/000000.png", "not writable"]),
         ("--grid /proc/grid.png", &["/proc", "not writable"]),
     ] {
         place.refuses(place.generate(&format!("--steps 400 --count 100000 {words}")), mentions);

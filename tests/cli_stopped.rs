@@ -79,7 +79,8 @@ fn an_interrupted_run_keeps_its_images_and_says_how_many() {
     for name in ["INT", "TERM"] {
         // Some of its own, so that it listens to signals by then.
         let images = finished(&place).len() + 2;
-        let child = start(&place, &format!("{LONG} --resume --trace trace.json"), images);
+        let child =
+            start(&place, &format!("{LONG} --resume --trace trace.json --heat-map depths.png"), images);
         signal(&child, name);
         let run = Run::from(child.wait_with_output().unwrap());
         assert_eq!(run.code, Some(130), "{name}: {run:?}");
@@ -93,6 +94,7 @@ fn an_interrupted_run_keeps_its_images_and_says_how_many() {
         let trace = std::fs::read(place.path("trace.json")).unwrap();
         let trace: serde_json::Value = serde_json::from_slice(&trace).unwrap();
         assert!(!trace["images"].as_array().unwrap().is_empty(), "{name}");
+        assert!(offramp::output::read_png(&place.path("depths.png")).is_ok(), "{name}");
     }
 }
 
@@ -121,7 +123,7 @@ fn a_write_that_fails_names_the_file_and_leaves_nothing_half_written() {
     Run::ok(place.command(words).arg("--resume"));
     assert_eq!(assert_whole(&place.path("out"), &finished(&place)), 8);
     // The same for the files beside the images.
-    for file in ["--grid g.png", "--npz i.npz", "--trace t.json"] {
+    for file in ["--grid g.png", "--npz i.npz", "--trace t.json", "--heat-map h.png"] {
         let script = format!("trap '' XFSZ; ulimit -f 0; exec \"$0\" {words} --resume {file}");
         let mut sh = Command::new("sh");
         sh.current_dir(place.path("")).args(["-c", &script, env!("CARGO_BIN_EXE_offramp")]);

@@ -1,9 +1,12 @@
-//! `--trace FILE.json`: what every image did at every evaluation.
+//! `--trace FILE.json` and `--heat-map FILE.png`: what every image did at every evaluation, in numbers and in colours.
 
 use std::path::Path;
 
+use ndarray::Array2;
 use offramp::Sample;
-use offramp::output::{ImageParameters, OutputError, RunParameters, write_atomically};
+use offramp::output::{
+    DepthMap, ImageParameters, OutputError, RunParameters, write_atomically, write_heat_map,
+};
 use offramp::solver::Evaluation;
 use serde::Serialize;
 
@@ -78,12 +81,46 @@ impl Trace {
         });
     }
 
-    /// Writes it, images by index.
-    pub fn write(mut self, file: &Path) -> Result<(), OutputError> {
+    /// The same with images by index.
+    pub fn sorted(mut self) -> Self {
         self.images.sort_by_key(|i| i.image);
+        self
+    }
+
+    /// Writes it as JSON.
+    pub fn write(&self, file: &Path) -> Result<(), OutputError> {
         write_atomically(file, |out| {
-            serde_json::to_writer(out, &self)
+            serde_json::to_writer(out, self)
                 .map_err(|e| OutputError::Io { file: file.to_owned(), source: e.into() })
         })
+    }
+
+    /// Draws its depths in a network of `blocks` blocks; where no image was finished, there is nothing to draw.
+    pub fn write_heat_map(
+        &self,
+        file: &Path,
+        blocks: usize,
+        class_name: impl Fn(i64) -> String,
+    ) -> Result<(), OutputError> {
+        if self.images.is_empty() {
+            return Ok(());
+        }
+        let RunParameters { weights, solver, exit, tail, .. } = &self.run;
+        let times: Vec<f64> = self.evaluations.iter().map(|e| e.t).collect();
+        let images: Vec<usize> = self.images.iter().map(|i| i.image).collect();
+        let name = |i: &TracedImage| i.class.map_or("none".into(), &class_name);
+        let depths = Array2::from_shape_fn((images.len(), times.len()), |(row, evaluation)| {
+            let depth = self.images[row].depths.get(evaluation).copied().unwrap_or_default();
+            u16::try_from(depth).unwrap_or(u16::MAX)
+        });
+        let map = DepthMap {
+            title: &format!("{weights}, {solver}, exit {exit}, tail {tail}"),
+            depths: depths.view(),
+            blocks,
+            times: &times,
+            images: &images,
+            classes: &self.images.iter().map(name).collect::<Vec<_>>(),
+        };
+        write_heat_map(file, &map)
     }
 }

@@ -1,9 +1,10 @@
-//! Images on disk: PNGs that say how they were made, contact sheets, `.npz` for evaluators.
+//! Images on disk: PNGs that say how they were made, contact sheets, heat maps of depths, `.npz` for evaluators.
 //!
 //! Every file is written beside its place and renamed, so that nothing is ever half there.
 
 mod atomic;
 mod folder;
+mod heat_map;
 mod npz;
 mod parameters;
 mod pixels;
@@ -17,6 +18,7 @@ pub(crate) use atomic::write_bytes;
 #[cfg(feature = "train")]
 pub(crate) use atomic::write_text;
 pub use folder::{Existing, OutputFolder, check_writable, is_image_name};
+pub use heat_map::{DepthMap, HeatMapError, depth_color, heat_map, write_heat_map};
 pub use npz::{read_noise, write_npz};
 pub use parameters::{ImageParameters, Parameters, RunParameters};
 pub use pixels::{Pixels, read_image};
@@ -112,6 +114,9 @@ pub enum OutputError {
         /// The odd one's.
         got: [usize; 3],
     },
+    /// Depths that are no map.
+    #[error(transparent)]
+    HeatMap(#[from] HeatMapError),
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

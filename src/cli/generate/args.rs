@@ -136,6 +136,15 @@ pub struct Args {
     #[arg(long, value_name = "FILE.json")]
     pub trace: Option<PathBuf>,
 
+    /// Write the depths of every image and evaluation as a picture.
+    #[arg(long, value_name = "FILE.png")]
+    pub heat_map: Option<PathBuf>,
+
+    /// Afterwards draw the first images again, at full depth and as asked in turns, and say how much faster this is and
+    /// how far the images are apart.
+    #[arg(long)]
+    pub measure: bool,
+
     /// JSON lines on stdout: one per image, one at the end.
     #[arg(long)]
     pub json: bool,

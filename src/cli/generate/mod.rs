@@ -1,7 +1,10 @@
 //! `offramp generate`: everything is checked first, then images are drawn and written one by one.
 
 mod args;
+mod measured;
 mod prepare;
+mod rule;
+mod summary;
 mod totals;
 
 pub use args::Args;
@@ -16,6 +19,7 @@ use offramp::output::{
 };
 use offramp::{Event, Request, Sample, Sampler};
 
+use self::rule::Rule;
 use self::totals::Totals;
 use super::Failure;
 use super::interrupt::Interrupt;
@@ -45,7 +49,8 @@ impl Run {
         let left = self.request.len() - self.request.done.len();
         let mut progress =
             Progress::new((left * evaluations.len()) as u64, self.args.quiet || self.args.json);
-        let mut trace = self.args.trace.as_ref().map(|_| Trace::new(self.parameters.clone(), &evaluations));
+        let traced = self.args.trace.is_some() || self.args.heat_map.is_some();
+        let mut trace = traced.then(|| Trace::new(self.parameters.clone(), &evaluations));
         if let Some(trace) = &mut trace {
             for &k in &self.request.done {
                 trace.keep(read_parameters(&self.folder.image(k))?.image);
@@ -64,6 +69,7 @@ impl Run {
 
         let start = Instant::now();
         let mut totals = Totals::default();
+        let mut rule = Rule::new(&self.sampler, &self.parameters.bounds);
         let mut failure: Option<Failure> = None;
         let complete = self.sampler.run(&self.request, &mut |event: &Event| {
             let handled = match event {
@@ -73,6 +79,7 @@ impl Run {
                 }
                 Event::Finished(sample) => {
                     totals.add(sample);
+                    rule.add(sample);
                     if let Some(trace) = &mut trace {
                         trace.add(sample);
                     }
@@ -95,15 +102,19 @@ impl Run {
         let complete = complete?;
         totals.seconds = start.elapsed().as_secs_f64();
         // The trace of an interrupted run says what was done.
-        if let (Some(trace), Some(file)) = (trace, &self.args.trace) {
-            trace.write(file)?;
+        if let Some(trace) = trace {
+            self.write_trace(&trace.sorted())?;
         }
         if !complete {
             let finished = self.request.done.len() + totals.images;
             return Err(Failure::Interrupted { finished, count: self.request.len() });
         }
         self.write_collections()?;
-        self.summary(&totals)
+        let measured = match self.args.measure && totals.images > 0 {
+            true => Some(self.measure(interrupt)?),
+            false => None,
+        };
+        self.summary(&totals, &rule, measured.as_ref())
     }
 
     /// Writes a finished image.
@@ -130,6 +141,18 @@ impl Run {
         Ok(())
     }
 
+    /// The trace, as numbers and as a picture.
+    fn write_trace(&self, trace: &Trace) -> Result<(), Failure> {
+        if let Some(file) = &self.args.trace {
+            trace.write(file)?;
+        }
+        if let Some(file) = &self.args.heat_map {
+            let model = self.sampler.model();
+            trace.write_heat_map(file, model.backbone.depth(), |class| model.config.class_name(class))?;
+        }
+        Ok(())
+    }
+
     /// The grid and the npz, read back from the folder so that resumed images are in them too.
     fn write_collections(&self) -> Result<(), Failure> {
         if self.args.grid.is_none() && self.args.npz.is_none() {
@@ -145,55 +168,6 @@ impl Run {
         if let Some(file) = &self.args.npz {
             let labels: Vec<i64> = self.request.classes.iter().map(|c| c.unwrap_or(-1)).collect();
             write_npz(file, &images, &labels)?;
-        }
-        Ok(())
-    }
-
-    fn summary(&self, totals: &Totals) -> Result<(), Failure> {
-        let share = totals.cost_share();
-        let depth = self.sampler.model().backbone.depth();
-        if self.args.json {
-            let mut line = serde_json::json!({
-                "event": "done", "images": totals.images, "kept": self.request.done.len(),
-                "seconds": totals.seconds, "images_per_second": totals.images as f64 / totals.seconds,
-                "cost_share": share, "mean_depth": totals.mean_depth(), "depth": depth,
-                "predicted_speedup": 1.0 / share, "tail_bytes": totals.tail_bytes,
-                "out": self.args.out,
-            });
-            if let Some(acceptance) = totals.acceptance() {
-                line["drafted"] = totals.drafted.into();
-                line["accepted"] = totals.accepted.into();
-                line["acceptance"] = acceptance.into();
-            }
-            say!("{line}")?;
-        } else if totals.images == 0 && !self.args.quiet {
-            say!("all {} images were in {} already", self.request.done.len(), self.args.out.display())?;
-        } else if !self.args.quiet {
-            say!(
-                "{} images in {:.1} s ({:.2} images/s) in {}",
-                totals.images,
-                totals.seconds,
-                totals.images as f64 / totals.seconds,
-                self.args.out.display()
-            )?;
-            say!(
-                "ran {:.0} % of block cost (mean depth {:.1} of {depth}): predicted {:.2}×",
-                100.0 * share,
-                totals.mean_depth(),
-                1.0 / share
-            )?;
-            if let Some(acceptance) = totals.acceptance() {
-                say!(
-                    "accepted {} of {} drafted evaluations ({:.0} %)",
-                    totals.accepted,
-                    totals.drafted,
-                    100.0 * acceptance
-                )?;
-            }
-            if totals.tail_bytes > 0 {
-                let kib = totals.tail_bytes as f64 / 1024.0;
-                say!("tail {} kept {kib:.1} KiB an image", self.parameters.tail)?;
-            }
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ impl Run {
         if channels != 1 && channels != 3 {
             return Err(OutputError::Channels { channels }.into());
         }
-        for file in [&args.grid, &args.npz, &args.trace].into_iter().flatten() {
+        for file in [&args.grid, &args.npz, &args.trace, &args.heat_map].into_iter().flatten() {
             target::check(file, Some(&args.out))?;
         }
         if args.grid.is_some() && request.len() > MAX_ON_GRID {
@@ -117,7 +117,8 @@ fn exit(args: &Args) -> Result<ExitSpec, Failure> {
     }
 }
 
-fn guidance(args: &Args) -> Result<Guidance, Failure> {
+/// How the arguments guide.
+pub fn guidance(args: &Args) -> Result<Guidance, Failure> {
     let mut guidance = Guidance::scale(args.guidance);
     if let Some(interval) = &args.guidance_interval {
         guidance.interval = <[f64; 2]>::try_from(interval.as_slice()).map_err(|_| {
