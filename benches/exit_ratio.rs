@@ -6,6 +6,8 @@
 //! median over rounds. Fixed depths show how r falls as fewer blocks are left to pay for the rest.
 //!
 //! DDIM in 5 trailing steps visits each segment of `ase-demo` once.
+//!
+//! What looking costs when it is in vain: every estimator asked and nobody let go, against full depth, which asks none.
 
 mod measure {
     pub mod row;
@@ -17,11 +19,15 @@ use std::time::Instant;
 
 use measure::row::Rows;
 use measure::spread::Spread;
-use offramp::exit::{Exit, Fixed, Full, Schedule};
+use offramp::exit::ExitSpec;
 use offramp::{Model, Request, Sampler};
 
 const STEPS: usize = 5;
-const BOUND: f64 = 0.93;
+/// Exits that were trained: a schedule and a threshold, each with what r ought to be at micro-batch 1 and 64.
+const TRAINED: [&str; 2] = ["schedule:brisk", "uncertainty:0.0115"];
+const TRAINED_BOUNDS: [(usize, f64); 2] = [(1, 0.90), (64, 0.95)];
+/// In %, of asking every estimator in vain.
+const MOST_OVERHEAD: f64 = 2.0;
 
 /// Seconds and share of the block cost of one run.
 struct Run {
@@ -31,6 +37,7 @@ struct Run {
 
 /// One way of spreading images over the processor; each worker runs on one thread.
 struct Case {
+    weights: &'static str,
     batch: usize,
     workers: usize,
     /// Images per round and worker.
@@ -38,8 +45,11 @@ struct Case {
 }
 
 impl Case {
-    fn sampler(&self, exit: Box<dyn Exit>) -> Result<Sampler, Box<dyn std::error::Error>> {
-        let sampler = Sampler::new(Model::open("weights/fashion-dit")?)
+    fn sampler(&self, exit: &str) -> Result<Sampler, Box<dyn std::error::Error>> {
+        let model = Model::open(format!("weights/{}", self.weights))?;
+        let schedules = format!("schedules/{}", self.weights);
+        let exit = exit.parse::<ExitSpec>()?.build(schedules.as_ref(), model.exits.as_ref())?;
+        let sampler = Sampler::new(model)
             .with_solver("ddim:spacing=trailing".parse()?, STEPS)
             .with_batch(self.batch)
             .with_threads(self.workers)
@@ -60,13 +70,13 @@ impl Case {
     /// Rounds of full depth and then each exit; one row an exit.
     fn measure(
         &self,
-        exits: Vec<Box<dyn Exit>>,
+        exits: &[&str],
         rounds: usize,
         least: Bound<f64>,
         table: &mut Rows,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let full = self.sampler(Box::new(Full))?;
-        let early = exits.into_iter().map(|exit| self.sampler(exit)).collect::<Result<Vec<_>, _>>()?;
+        let full = self.sampler("full")?;
+        let early = exits.iter().map(|exit| self.sampler(exit)).collect::<Result<Vec<_>, _>>()?;
         let shares = early.iter().map(|sampler| Ok(self.run(sampler)?.cost_share)); // also warms up
         let shares = shares.collect::<Result<Vec<f64>, offramp::Error>>()?;
         let mut ratios: Vec<Vec<f64>> = early.iter().map(|_| vec![]).collect();
@@ -76,11 +86,42 @@ impl Case {
                 ratios.push(full.seconds / self.run(sampler)?.seconds * share);
             }
         }
-        for ((sampler, share), ratios) in early.iter().zip(shares).zip(ratios) {
-            let (exit, Self { batch, workers, .. }) = (sampler.exit().spec(), self);
-            let what = format!("r of {exit} (cost {share:.3}), batch {batch}, {workers} × 1 thread");
+        for ((exit, share), ratios) in exits.iter().zip(shares).zip(ratios) {
+            let Self { weights, batch, workers, .. } = self;
+            let what =
+                format!("r of {exit} on {weights} (cost {share:.3}), batch {batch}, {workers} × 1 thread");
             table.add(&what, "", &Spread::of(ratios), (least, Bound::Unbounded));
         }
+        Ok(())
+    }
+
+    /// Rounds of full depth and then an exit that never leaves.
+    fn overhead(
+        &self,
+        exit: &str,
+        rounds: usize,
+        table: &mut Rows,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let (full, looking) = (self.sampler("full")?, self.sampler(exit)?);
+        assert_eq!(self.run(&looking)?.cost_share, 1.0, "{exit} leaves");
+        self.run(&full)?;
+        let mut overheads = vec![];
+        for round in 0..rounds {
+            // Whichever comes first would gain or lose by it every time.
+            let (full, looking) = match round % 2 {
+                0 => (self.run(&full)?, self.run(&looking)?),
+                _ => {
+                    let looking = self.run(&looking)?;
+                    (self.run(&full)?, looking)
+                }
+            };
+            overheads.push(100.0 * (looking.seconds / full.seconds - 1.0));
+        }
+        let Self { weights, batch, workers, .. } = self;
+        let what = format!(
+            "{exit} on {weights}, which never leaves, over full, batch {batch}, {workers} × 1 thread"
+        );
+        table.add(&what, " %", &Spread::of(overheads), ..=MOST_OVERHEAD);
         Ok(())
     }
 }
@@ -88,15 +129,19 @@ impl Case {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rows = Rows::of("exit_ratio");
     for (batch, workers, images, rounds) in [(64, 1, 64, 7), (64, 2, 64, 7), (1, 1, 4, 21), (1, 2, 4, 21)] {
-        let case = Case { batch, workers, images };
-        let schedule = Schedule::read("schedules/fashion-dit/ase-demo.json")?;
-        let least = if batch == 64 { Bound::Included(BOUND) } else { Bound::Unbounded };
-        case.measure(vec![Box::new(schedule)], rounds, least, &mut rows)?;
+        let case = Case { weights: "fashion-dit", batch, workers, images };
+        let least = if batch == 64 { Bound::Included(0.93) } else { Bound::Unbounded };
+        case.measure(&["schedule:ase-demo"], rounds, least, &mut rows)?;
         if workers == 1 {
-            let fixed = [3, 6, 9].map(|depth| Box::new(Fixed { depth }) as Box<dyn Exit>);
-            case.measure(fixed.into(), rounds / 2, Bound::Unbounded, &mut rows)?;
+            case.measure(&["fixed:3", "fixed:6", "fixed:9"], rounds / 2, Bound::Unbounded, &mut rows)?;
         }
     }
+    for ((batch, least), rounds) in TRAINED_BOUNDS.into_iter().zip([41, 9]) {
+        let case = Case { weights: "fashion-dit-exits", batch, workers: 1, images: batch.max(4) };
+        case.measure(&TRAINED, rounds, Bound::Included(least), &mut rows)?;
+    }
+    let case = Case { weights: "fashion-dit-exits", batch: 64, workers: 1, images: 64 };
+    case.overhead("uncertainty:0", 16, &mut rows)?;
     rows.save(env!("CARGO_TARGET_TMPDIR"))?;
     Ok(())
 }

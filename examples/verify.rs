@@ -27,7 +27,9 @@ struct Row {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::open(WEIGHTS)?;
     let exit = Schedule::read(SCHEDULE.as_ref())?;
-    println!("{WEIGHTS}, drafts of swift, DPM-Solver++ 2M, {STEPS} steps, seeds from {SEED}, {ROUNDS} rounds");
+    println!(
+        "{WEIGHTS}, drafts of swift, DPM-Solver++ 2M, {STEPS} steps, seeds from {SEED}, {ROUNDS} rounds"
+    );
     for (batch, images) in [(1, 8), (16, 16)] {
         let plain = || -> Result<Sampler, offramp::Error> {
             let sampler = Sampler::new(model.share()).with_batch(batch).with_threads(1);

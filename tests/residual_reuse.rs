@@ -269,6 +269,12 @@ fn only_the_exits_that_can_be_taken_are_kept() {
     assert_eq!(bytes(&sampler(Fixed { depth: 5 }, "ddim")), row);
     assert_eq!(bytes(&sampler(Saturated { threshold: 0.0, min: 4 }, "ddim")), 8 * row);
     assert_eq!(bytes(&sampler(change("0.2"), "ddim").with_tail(Head)), 0);
+    // Evaluations that run to the end whatever the rule says ask for no exit of their own.
+    let limited = |typed: &str| typed.parse::<ExitSpec>().unwrap().build("schedules".as_ref(), None).unwrap();
+    assert_eq!(bytes(&sampler(limited("fixed:5,warmup=2"), "ddim")), row);
+    assert_eq!(bytes(&sampler(limited("fixed:5,only=3-,cap=1"), "ddim")), row);
+    assert_eq!(bytes(&sampler(limited("similarity:1,max=3,warmup=1"), "ddim")), 3 * row);
+    assert_eq!(bytes(&sampler(limited("fixed:5,warmup=99"), "ddim")), 0);
 }
 
 #[test]

@@ -516,8 +516,12 @@ fn trained_exits_are_kept_in_part_and_the_error_shrinks_with_the_tolerance() {
             assert_close(&tight.sample, &full.sample, "τ = 0");
         }
         let plan = plan(&model, "dpm-solver++2m", 10);
-        for d in &loose { println!("{:.4?}", deviations(&model, &plan, Guidance::scale(guidance), d)); }
-        for d in &half { println!("{:?}", d.sample.depths); }
+        for d in &loose {
+            println!("{:.4?}", deviations(&model, &plan, Guidance::scale(guidance), d));
+        }
+        for d in &half {
+            println!("{:?}", d.sample.depths);
+        }
         let early = |drawn: &Drawn| drawn.sample.depths.iter().filter(|&&d| d < 12).count();
         let kept: usize = half.iter().map(early).sum();
         let most: usize = loose.iter().map(early).sum();

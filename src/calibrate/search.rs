@@ -296,6 +296,8 @@ mod tests {
             depth: 4,
             costs: vec![0.1234567, 0.7],
             errors,
+            sizes: vec![1; 10],
+            interplay: None,
             remembers: false,
         };
         for budget in [0.13, 0.3, 0.5, 0.77] {

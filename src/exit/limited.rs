@@ -52,7 +52,8 @@ impl Limited {
         self.exit.memory()
     }
 
-    fn must_run_to_the_end(&self, evaluation: usize, memory: &[f64]) -> bool {
+    /// Whether warm-up, cap or mask keep an evaluation to the end.
+    fn holds(&self, evaluation: usize, memory: &[f64]) -> bool {
         let limits = &self.limits;
         let early = memory.get(self.count()).copied().unwrap_or(0.0);
         evaluation < limits.warmup
@@ -94,11 +95,15 @@ impl Exit for Limited {
         let Bounds { min, max } = limits.within(moment.depth);
         let exits = self.exit.bounds(moment).within(moment.depth);
         let (least, most) = (exits.min.clamp(min, max), exits.max.clamp(min, max));
-        match self.must_run_to_the_end(moment.evaluation, moment.memory) {
+        match self.runs_to_the_end(moment) {
             // The rule may look all the same: some remember what they saw at a full evaluation.
             true => Bounds { min: least, max: moment.depth },
             false => Bounds { min: least, max: most },
         }
+    }
+
+    fn runs_to_the_end(&self, moment: &Moment) -> bool {
+        self.holds(moment.evaluation, moment.memory) || self.exit.runs_to_the_end(moment)
     }
 
     fn decides_at(&self, depth: usize) -> bool {
@@ -116,7 +121,7 @@ impl Exit for Limited {
     fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
         let verdicts = self.exit.judge(view)?;
         let held = |(row, verdict): (usize, Verdict)| {
-            let held = self.must_run_to_the_end(view.evaluation[row], &view.memory[view.image[row]]);
+            let held = self.holds(view.evaluation[row], &view.memory[view.image[row]]);
             // Without a limit it is compared with nothing, and no mean of a pair's lets it go.
             if held { Verdict { leave: false, limit: None, ..verdict } } else { verdict }
         };

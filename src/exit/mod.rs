@@ -74,6 +74,10 @@ impl Exit for Box<dyn Exit> {
         (**self).bounds(moment)
     }
 
+    fn runs_to_the_end(&self, moment: &Moment) -> bool {
+        (**self).runs_to_the_end(moment)
+    }
+
     fn decides_at(&self, depth: usize) -> bool {
         (**self).decides_at(depth)
     }
@@ -112,6 +116,12 @@ pub trait Exit: Send {
     /// The depths between which an evaluation may leave. Which exits a remembering tail learns at is found from the
     /// bounds of images that remember nothing yet: what is remembered may only raise them.
     fn bounds(&self, moment: &Moment) -> Bounds;
+
+    /// Whether an evaluation runs to the end whatever the policy sees there, though its bounds let it look: a
+    /// remembering tail then keeps nothing for the exits that it passes.
+    fn runs_to_the_end(&self, _moment: &Moment) -> bool {
+        false
+    }
 
     /// Whether it may let images go after `depth` blocks, where that is inside its bounds; elsewhere it is not
     /// asked.

@@ -30,13 +30,15 @@ impl Exit for Similarity {
         let cosine = Tensor::f_cosine_similarity(&flat(view.hidden)?, &flat(view.previous)?, 1, TINY)?; // [R]
         // In f64 from here: near 1 the difference is what counts.
         let alike = Vec::<f64>::try_from(cosine.f_to_kind(Kind::Double)?.f_to(tch::Device::Cpu)?)?;
+        // Rounding takes equal states a little above 1.
+        let alike = alike.into_iter().map(|cosine| cosine.min(1.0));
         let threshold = self.0.value();
         let verdict = |alike: f64| Verdict {
             leave: alike > threshold,
             uncertainty: (1.0 - alike) as f32,
             limit: Some((1.0 - threshold) as f32),
         };
-        Ok(Some(alike.into_iter().map(verdict).collect()))
+        Ok(Some(alike.map(verdict).collect()))
     }
 
     fn share(&self) -> Box<dyn Exit> {

@@ -51,7 +51,7 @@ pub(crate) struct Left {
     pub depth: usize,
     /// Block cost of all its rows, in full-depth rows.
     pub cost: f64,
-    /// The policy's last uncertainty, where it looked.
+    /// The higher of its rows' last uncertainties, where the policy looked.
     pub uncertainty: Option<f32>,
 }
 
@@ -60,6 +60,18 @@ pub(crate) struct FullPass {
     lesson: Lesson,
     /// L_N, `[R, T, D]`.
     end: Tensor,
+}
+
+impl Left {
+    /// Adds one of the image's rows.
+    fn add(&mut self, point: &ExitPoint, uncertainty: Option<f32>) {
+        self.depth = self.depth.max(point.depth);
+        self.cost += point.cost;
+        self.uncertainty = match (self.uncertainty, uncertainty) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        };
+    }
 }
 
 /// What there is to look at after a block.
@@ -88,7 +100,7 @@ impl Network {
         let depth = self.backbone.depth();
         let bounds: Vec<Bounds> = (0..rows.image.len()).map(|row| self.bounds(&rows, row)).collect();
         let mut at = vec![ExitPoint { depth, cost: 1.0 }; rows.image.len()];
-        let mut uncertainty: Vec<Option<f32>> = vec![None; rows.memory.len()];
+        let mut uncertainty: Vec<Option<f32>> = vec![None; rows.image.len()];
         let mut live: Vec<usize> = (0..rows.image.len()).collect();
         let mut finished: Vec<(Vec<usize>, Tensor)> = vec![];
         let mut lesson = Lesson::default();
@@ -112,7 +124,7 @@ impl Network {
                     Seen { depth: point.depth, state: &state, previous: &previous, embedded: &embedded };
                 if let Some(verdicts) = self.judge(&seen, &undecided, &asked, &mut rows)? {
                     for (&row, verdict) in asked.iter().zip(&verdicts) {
-                        told(&mut uncertainty[rows.image[row]], verdict.uncertainty, rows.half[row]);
+                        uncertainty[row] = Some(verdict.uncertainty);
                     }
                     let images: Vec<usize> = asked.iter().map(|&row| rows.image[row]).collect();
                     for (&place, word) in undecided.iter().zip(self.agree(&verdicts, &images)) {
@@ -149,11 +161,9 @@ impl Network {
             }
         }
         self.tell_departures(&at, &mut rows)?;
-        let mut left: Vec<Left> =
-            uncertainty.into_iter().map(|uncertainty| Left { uncertainty, ..Left::default() }).collect();
-        for (point, &image) in at.iter().zip(rows.image) {
-            left[image].depth = left[image].depth.max(point.depth);
-            left[image].cost += point.cost;
+        let mut left = vec![Left::default(); rows.memory.len()];
+        for ((point, uncertainty), &image) in at.iter().zip(uncertainty).zip(rows.image) {
+            left[image].add(point, uncertainty);
         }
         Ok((in_row_order(finished)?, left))
     }
@@ -307,14 +317,6 @@ impl Network {
         }
         self.backbone.finish(depth, state)
     }
-}
-
-/// Notes what a row's verdict rested on: an image's uncertainty is the higher of its rows', as its last exit had them.
-fn told(uncertainty: &mut Option<f32>, of_row: f32, half: usize) {
-    *uncertainty = match *uncertainty {
-        Some(of_image) if half == 1 => Some(of_image.max(of_row)),
-        _ => Some(of_row),
-    };
 }
 
 /// Joins the outputs of rows that left at different depths.

@@ -69,7 +69,11 @@ pub(crate) fn depths_left(exit: &dyn Exit, backbone: &dyn Backbone, times: &[f64
     let mut found = vec![];
     for point in backbone.exit_points().iter().map(|p| p.depth).filter(|&d| d < depth) {
         let leaves = |(evaluation, &t): (usize, &f64)| {
-            let bounds = exit.bounds(&Moment { t, evaluation, depth, memory: &nothing }).within(depth);
+            let moment = Moment { t, evaluation, depth, memory: &nothing };
+            if exit.runs_to_the_end(&moment) {
+                return false;
+            }
+            let bounds = exit.bounds(&moment).within(depth);
             let must = point >= bounds.max && before < bounds.max;
             must || (point >= bounds.min && point < bounds.max && exit.decides_at(point))
         };

@@ -78,16 +78,17 @@ impl Tail for Forecast {
         // The usual case first: all rows have as many, and one sum a node does for all.
         if usual > 0 && noted.iter().all(|n| n.len() == usual && n.iter().all(|(_, r)| r.size() == shape)) {
             let weights: Vec<Vec<f64>> = noted.iter().zip(lambda).map(|(n, &at)| weights(n, at)).collect();
-            let mut b = base;
+            // In f32 at least: weights of either sign add up to one, rounded ones do not.
+            let mut b = base.f_to_kind(Kind::Float)?;
             for node in 0..usual {
                 let stacked = Tensor::f_stack(&noted.iter().map(|n| &n[node].1).collect::<Vec<_>>(), 0)?;
                 let of_node: Vec<f64> = weights.iter().map(|w| w[node]).collect();
                 b = match of_node.iter().all(|&w| w == 1.0) {
                     true => b.f_add(&stacked)?,
-                    false => b.f_add(&stacked.f_mul(&column(&of_node, &stacked)?)?)?,
+                    false => b.f_add(&stacked.f_to_kind(Kind::Float)?.f_mul(&column(&of_node, &b)?)?)?,
                 };
             }
-            return Ok(b);
+            return b.f_to_kind(base.kind());
         }
         let mut b = Vec::with_capacity(rows.len());
         for (row, (noted, &at)) in noted.into_iter().zip(lambda).enumerate() {
@@ -97,11 +98,12 @@ impl Tail for Forecast {
                 continue;
             };
             // A backbone whose states change their shape: L_N itself is carried on.
-            let mut sum = if last.size() == shape { base } else { last.f_zeros_like()? };
+            let sum = if last.size() == shape { base } else { last.f_zeros_like()? };
+            let (kind, mut sum) = (sum.kind(), sum.f_to_kind(Kind::Float)?);
             for ((_, residual), weight) in noted.iter().zip(weights(noted, at)) {
-                sum = sum.f_add(&residual.f_mul_scalar(weight)?)?;
+                sum = sum.f_add(&residual.f_to_kind(Kind::Float)?.f_mul_scalar(weight)?)?;
             }
-            b.push(sum);
+            b.push(sum.f_to_kind(kind)?);
         }
         Tensor::f_stack(&b, 0)
     }
@@ -140,8 +142,8 @@ fn weights(nodes: &[(f64, Tensor)], at: f64) -> Vec<f64> {
 fn column(values: &[f64], like: &Tensor) -> Result<Tensor, TchError> {
     let mut shape = vec![1; like.dim()];
     shape[0] = values.len() as i64;
-    let values = Tensor::f_from_slice(values)?.f_to_kind(Kind::Float)?;
-    values.f_to_device(like.device())?.f_to_kind(like.kind())?.f_view(shape.as_slice())
+    let values = Tensor::f_from_slice(values)?.f_to_kind(like.kind())?;
+    values.f_to_device(like.device())?.f_view(shape.as_slice())
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! A policy put together by a test.
 
+#![allow(dead_code, reason = "each test crate uses its own part")]
+
 use std::sync::Arc;
 
-use offramp::exit::{Bounds, Exit, ExitError, Moment, Verdict, View};
+use offramp::exit::{Bounds, Exit, ExitError, Moment, Pair, Verdict, View};
 
 pub type Judge = dyn Fn(&mut View) -> Result<Option<Vec<Verdict>>, ExitError> + Send + Sync;
 
@@ -11,6 +13,7 @@ pub type Judge = dyn Fn(&mut View) -> Result<Option<Vec<Verdict>>, ExitError> + 
 pub struct Policy {
     pub bounds: Bounds,
     pub memory: usize,
+    pub pair: Pair,
     pub judge: Arc<Judge>,
 }
 
@@ -20,7 +23,7 @@ impl Policy {
         bounds: Bounds,
         judge: impl Fn(&mut View) -> Result<Option<Vec<Verdict>>, ExitError> + Send + Sync + 'static,
     ) -> Self {
-        Self { bounds, memory: 2, judge: Arc::new(judge) }
+        Self { bounds, memory: 2, pair: Pair::Max, judge: Arc::new(judge) }
     }
 }
 
@@ -31,6 +34,10 @@ impl Exit for Policy {
 
     fn bounds(&self, _moment: &Moment) -> Bounds {
         self.bounds
+    }
+
+    fn pair(&self) -> Pair {
+        self.pair
     }
 
     fn memory(&self) -> usize {

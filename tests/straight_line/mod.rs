@@ -15,28 +15,32 @@ use tch::{Kind, Tensor};
 
 pub struct Plain {
     w: HashMap<String, Tensor>,
-    blocks: usize,
     heads: i64,
-    patch: i64,
 }
 
 impl Plain {
     /// The bundled weights, widened to f32.
     pub fn fashion() -> Self {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-dit/model.safetensors");
-        let tensors = Tensor::read_safetensors(file).unwrap();
-        let w = tensors.into_iter().map(|(n, t)| (n, t.to_kind(Kind::Float))).collect();
-        Self { w, blocks: 12, heads: 3, patch: 4 }
+        Self::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/fashion-dit"), 3)
+    }
+
+    /// Weights in Meta's layout, widened to f32, with so many attention heads.
+    pub fn open(folder: &Path, heads: i64) -> Self {
+        let tensors = Tensor::read_safetensors(folder.join("model.safetensors")).unwrap();
+        Self { w: tensors.into_iter().map(|(n, t)| (n, t.to_kind(Kind::Float))).collect(), heads }
     }
 
     fn linear(&self, name: &str, x: &Tensor) -> Tensor {
         x.linear(&self.w[&format!("{name}.weight")], Some(&self.w[&format!("{name}.bias")]))
     }
 
-    /// ε for x `[R, 1, 28, 28]`, t `[R]` f32, y `[R]` i64.
+    /// ε, and what may stand behind it, for x `[R, C, H, W]`, t `[R]` f32, y `[R]` i64.
     pub fn forward(&self, x: &Tensor, t: &Tensor, y: &Tensor) -> Tensor {
-        let p = self.patch;
-        let d = self.w["pos_embed"].size()[2];
+        let p = self.w["x_embedder.proj.weight"].size()[2];
+        let (tokens, d) = (self.w["pos_embed"].size()[1], self.w["pos_embed"].size()[2]);
+        let side = (tokens as f64).sqrt() as i64;
+        let blocks =
+            (0..).take_while(|i| self.w.contains_key(&format!("blocks.{i}.attn.qkv.weight"))).count();
         let proj = (&self.w["x_embedder.proj.weight"], &self.w["x_embedder.proj.bias"]);
         let tokens = x.conv2d(proj.0, Some(proj.1), [p, p], [0, 0], [1, 1], 1).flatten(2, 3).transpose(1, 2);
         let mut x = tokens + &self.w["pos_embed"]; // [R, T, D]
@@ -52,7 +56,7 @@ impl Plain {
             let norm = x.layer_norm([d], None::<Tensor>, None::<Tensor>, 1e-6, true);
             shift.addcmul(&norm, &(scale + 1.0))
         };
-        for i in 0..self.blocks {
+        for i in 0..blocks {
             let b = format!("blocks.{i}");
             let m = self.linear(&format!("{b}.adaLN_modulation.1"), &c).unsqueeze(1).chunk(6, -1);
             let h = modulate(&x, &m[0], &m[1]);
@@ -69,8 +73,9 @@ impl Plain {
         }
         let m = self.linear("final_layer.adaLN_modulation.1", &c).unsqueeze(1).chunk(2, -1);
         let patches = self.linear("final_layer.linear", &modulate(&x, &m[0], &m[1]));
-        let r = patches.size()[0];
-        patches.view([r, 7, 7, p, p, 1]).permute([0, 5, 1, 3, 2, 4]).reshape([r, 1, 7 * p, 7 * p])
+        let (r, c) = (patches.size()[0], patches.size()[2] / (p * p));
+        let patches = patches.view([r, side, side, p, p, c]).permute([0, 5, 1, 3, 2, 4]);
+        patches.reshape([r, c, side * p, side * p])
     }
 }
 
