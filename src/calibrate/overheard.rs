@@ -25,6 +25,10 @@ impl Exit for Overheard {
         Bounds { min: self.exit.bounds(moment).min, max: moment.depth }
     }
 
+    fn runs_to_the_end(&self, moment: &Moment) -> bool {
+        self.exit.runs_to_the_end(moment)
+    }
+
     fn decides_at(&self, depth: usize) -> bool {
         self.exit.decides_at(depth)
     }

@@ -38,6 +38,10 @@ impl Exit for CalibratedExit {
         self.exit.bounds(moment)
     }
 
+    fn runs_to_the_end(&self, moment: &Moment) -> bool {
+        self.exit.runs_to_the_end(moment)
+    }
+
     fn decides_at(&self, depth: usize) -> bool {
         self.exit.decides_at(depth)
     }
