@@ -139,6 +139,9 @@ fn a_rule_that_tells_images_apart_is_not_called_inert() {
     // Nor is one that always leaves between its first exit and its last.
     let place = with(EstimatorKind::Paper, |base| constant(base, &[0.75, 0.25]));
     assert!(ends(&place, "--exit uncertainty:0.5").1["inert"].is_null());
+    // In verify mode depths are not the rule's alone.
+    let verified = ends(&place, "--exit uncertainty:0.8 --verify 2 --tolerance 0").1;
+    assert!(verified["inert"].is_null() && verified["scores"].is_null(), "{verified}");
     // Of one evaluation there is neither always nor never.
     assert!(ends(&place, "--exit uncertainty:0.8 --count 1 --steps 1").1["inert"].is_null());
 }
@@ -159,20 +162,51 @@ fn exits_that_do_not_look_have_no_threshold() {
 }
 
 #[test]
-fn a_cache_that_always_or_never_reuses_is_inert() {
-    let place = Workplace::new();
-    // Before an image ran to the end there is no change to compare.
-    for (exit, inert) in [
-        ("change:inf", json!("always_left")),
-        ("change:0", json!("never_left")),
-        ("change:inf,max=1", Value::Null),
+fn evaluations_at_which_an_image_had_to_go_on_say_nothing_of_the_rule() {
+    let place = with(EstimatorKind::Paper, |base| constant(base, &[0.75, 0.25]));
+    // Before an image ran to the end there is no change to compare, and its tail knows nothing.
+    for (words, inert, evaluations) in [
+        ("change:inf --tail residual", "always_left", 12),
+        ("change:inf,cap=1 --tail residual", "always_left", 8),
+        ("change:inf,warmup=2 --tail residual", "always_left", 8),
+        ("change:0 --tail residual", "never_left", 12),
+        ("uncertainty:0.8,only=1-2", "always_left", 8),
+        ("uncertainty:0.8,cap=2", "always_left", 12),
+        ("uncertainty:0.8,pair=apart --guidance 2", "always_left", 16),
+        ("uncertainty:0.1,pair=apart --guidance 2", "never_left", 16),
+        // The unconditional halves come in only at the last two evaluations, at the first of which the tail does not
+        // know them.
+        ("uncertainty:0.8 --tail residual --guidance 2 --guidance-interval 0,500", "always_left", 8),
     ] {
-        let (text, json) = ends(&place, &format!("--exit {exit} --tail residual"));
-        assert_eq!(json["inert"], inert, "{json}");
-        assert_eq!(json["scores"]["compared"], "change");
-        assert!(json["scores"]["most"].is_number(), "{json}");
-        assert_eq!(json["scores"]["evaluations"], 12, "{json}");
-        assert_eq!(text.contains("inert"), !inert.is_null(), "{text}");
+        let (text, json) = ends(&place, &format!("--exit {words}"));
+        assert_eq!(
+            (&json["inert"], &json["scores"]["evaluations"]),
+            (&json!(inert), &json!(evaluations)),
+            "{words}"
+        );
+        assert!(json["scores"]["most"].is_number() && text.contains("inert"), "{json} {text}");
+    }
+}
+
+#[test]
+fn rules_without_training_are_watched_too() {
+    let place = Workplace::new();
+    for (exit, inert, compared) in [
+        ("similarity:0", "always_left", "similarity"),
+        ("similarity:1", "never_left", "similarity"),
+        // The first exit has nothing to agree with.
+        ("patience:1,change=1000", "always_left", "change"),
+        ("patience:1,change=0.001", "never_left", "change"),
+        ("patience:7", "never_left", "change"),
+    ] {
+        let (text, json) = ends(&place, &format!("--exit {exit}"));
+        assert_eq!(
+            (&json["inert"], &json["scores"]["compared"]),
+            (&json!(inert), &json!(compared)),
+            "{exit}"
+        );
+        let way = if inert == "always_left" { "always left" } else { "never left" };
+        assert!(text.contains(&format!("{exit} {way}")), "{text}");
     }
 }
 

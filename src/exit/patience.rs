@@ -66,6 +66,11 @@ impl Patience {
             _ => Ok(Self { count, change }),
         }
     }
+
+    /// How many exits must agree in a row.
+    pub fn count(&self) -> usize {
+        self.count
+    }
 }
 
 impl FromStr for Patience {

@@ -1,9 +1,9 @@
 //! `offramp generate`: everything is checked first, then images are drawn and written one by one.
 
 mod args;
+mod choices;
 mod measured;
 mod prepare;
-mod rule;
 mod summary;
 mod totals;
 
@@ -13,13 +13,15 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use offramp::exit::ExitSpec;
 use offramp::output::{
     ImageParameters, OutputError, OutputFolder, Parameters, Pixels, RunParameters, read_parameters, read_png,
     write_npz, write_png, write_sheet,
 };
 use offramp::{Event, Request, Sample, Sampler};
 
-use self::rule::Rule;
+use self::choices::Choices;
+use self::prepare::guidance;
 use self::totals::Totals;
 use super::Failure;
 use super::interrupt::Interrupt;
@@ -31,6 +33,7 @@ use super::trace::Trace;
 /// A run whose every part has been checked.
 struct Run {
     args: Args,
+    exit: ExitSpec,
     sampler: Sampler,
     request: Request,
     folder: OutputFolder,
@@ -69,7 +72,8 @@ impl Run {
 
         let start = Instant::now();
         let mut totals = Totals::default();
-        let mut rule = Rule::new(&self.sampler, &self.parameters.bounds);
+        let guidance = guidance(&self.args)?;
+        let mut choices = Choices::new(&self.exit, &self.sampler, &guidance, &evaluations);
         let mut failure: Option<Failure> = None;
         let complete = self.sampler.run(&self.request, &mut |event: &Event| {
             let handled = match event {
@@ -79,7 +83,7 @@ impl Run {
                 }
                 Event::Finished(sample) => {
                     totals.add(sample);
-                    rule.add(sample);
+                    choices.add(sample);
                     if let Some(trace) = &mut trace {
                         trace.add(sample);
                     }
@@ -114,7 +118,7 @@ impl Run {
             true => Some(self.measure(interrupt)?),
             false => None,
         };
-        self.summary(&totals, &rule, measured.as_ref())
+        self.summary(&totals, &choices, measured.as_ref())
     }
 
     /// Writes a finished image.

@@ -93,7 +93,7 @@ impl Run {
             sampler = sampler.with_batch(first.run.batch);
             parameters.batch = first.run.batch;
         }
-        let mut run = Self { args, sampler, request, folder, parameters };
+        let mut run = Self { args, exit, sampler, request, folder, parameters };
         if existing == Existing::Resume {
             run.request.done = run.folder.finished(run.request.len(), &run.parameters)?;
         }

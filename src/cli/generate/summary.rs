@@ -1,15 +1,20 @@
 //! The last words of a run: how fast it was, how deep it went, and whether its rule did anything.
 
 use super::Run;
+use super::choices::Choices;
 use super::measured::Measured;
-use super::rule::Rule;
 use super::totals::Totals;
 use crate::cli::Failure;
 use crate::cli::stdout::say;
 
 impl Run {
     /// Prints them, or the last line of JSON.
-    pub fn summary(&self, totals: &Totals, rule: &Rule, measured: Option<&Measured>) -> Result<(), Failure> {
+    pub fn summary(
+        &self,
+        totals: &Totals,
+        choices: &Choices,
+        measured: Option<&Measured>,
+    ) -> Result<(), Failure> {
         let share = totals.cost_share();
         let depth = self.sampler.model().backbone.depth();
         if self.args.json {
@@ -18,7 +23,7 @@ impl Run {
                 "seconds": totals.seconds, "images_per_second": totals.images as f64 / totals.seconds,
                 "cost_share": share, "mean_depth": totals.mean_depth(), "depth": depth,
                 "predicted_speedup": 1.0 / share, "tail_bytes": totals.tail_bytes,
-                "scores": rule.scores(), "inert": rule.inert(), "out": self.args.out,
+                "scores": choices.scores(), "inert": choices.inert(), "out": self.args.out,
             });
             if let Some(measured) = measured {
                 line["measured"] = serde_json::json!(measured);
@@ -58,7 +63,7 @@ impl Run {
                 let kib = totals.tail_bytes as f64 / 1024.0;
                 say!("tail {} kept {kib:.1} KiB an image", self.parameters.tail)?;
             }
-            if let Some(warning) = rule.warning() {
+            if let Some(warning) = choices.warning() {
                 say!("{warning}")?;
             }
         }
