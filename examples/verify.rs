@@ -26,7 +26,7 @@ struct Row {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::open(WEIGHTS)?;
-    let exit = Schedule::read(SCHEDULE.as_ref())?;
+    let exit = Schedule::read(SCHEDULE)?;
     println!(
         "{WEIGHTS}, drafts of swift, DPM-Solver++ 2M, {STEPS} steps, seeds from {SEED}, {ROUNDS} rounds"
     );

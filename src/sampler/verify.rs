@@ -23,11 +23,10 @@
 //!
 //! # When it pays
 //! Never in blocks: every evaluation that counts has been made in full, beside the drafts and what was rejected. It saves
-//! time only where n evaluations in one batch take clearly less time than n one after another: one image, or a few, on
-//! a device that they leave idle (a GPU; a processor with many cores to a worker). A core that is busy with one image
-//! takes about n times as long for n, so there it loses, and with full batches it loses everywhere. `cargo run --release
-//! --example verify` measures it: acceptance, final error, predicted and measured time for some K and τ, at batch 1 and
-//! 16. A few steps more of a plain exit, or a deeper one, is the better buy on such a machine.
+//! time only where n evaluations in one batch take clearly less time than n one after another, and most drafts are
+//! accepted: one image, or a few, on a device that they leave idle. A core that is busy with one image takes about n
+//! times as long for n, so there it loses, as it does wherever the batch fills the device. `cargo run --release --example
+//! verify` measures it: acceptance, final error, predicted and measured time for some K and τ, at batch 1 and 16.
 
 use tch::{TchError, Tensor};
 
@@ -71,9 +70,7 @@ pub enum VerifyError {
         solver: String,
     },
     /// The solver keeps its state for a whole batch.
-    #[error(
-        "solver {solver} moves a whole batch at once, and verify needs one whose images go their own ways (no diffusers:NAME)"
-    )]
+    #[error("solver {solver} moves a whole batch at once, and in verify mode images go their own ways")]
     Lockstep {
         /// The solver.
         solver: String,
