@@ -20,7 +20,7 @@ const ROWS: [(&str, usize); 6] = [
     ("schedule:gentle", STEPS),
     ("schedule:brisk", STEPS),
     ("schedule:swift", STEPS),
-    ("uncertainty:0.0087", STEPS),
+    ("uncertainty:0.0091", STEPS),
     ("full", STEPS / 2),
 ];
 const SEED: u64 = 7;

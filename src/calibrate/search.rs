@@ -288,6 +288,37 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn what_exits_do_together_is_bettered_and_never_worse_with_more(
+            parts in prop::collection::vec(-1.0f64..1.0, 8 * 5),
+        ) {
+            // Products of vectors: a form that is never negative.
+            let v = ndarray::Array2::from_shape_vec((8, 5), parts).unwrap();
+            let products = v.dot(&v.t());
+            let errors = (0..8).map(|k| products[[k, k]]).collect();
+            let mut table = table(4, 1, false, errors);
+            table.interplay = Some(Interplay { products, exits: 2 });
+            let search = table.search();
+            let mut before = f64::INFINITY;
+            for budget in (5..=20).map(|k| f64::from(k) / 20.0) {
+                let (found, sum) = (search.at(budget).unwrap(), search.least_sum(budget).unwrap());
+                prop_assert!(found.cost <= budget + 1e-12);
+                prop_assert!((table.predict(&found.depths).unwrap() - found.error).abs() < 1e-9);
+                prop_assert!(found.error <= table.predict(&sum.depths).unwrap() + 1e-9);
+                prop_assert!(found.error <= before);
+                before = found.error;
+                let best = all(4)
+                    .into_iter()
+                    .filter(|d| table.cost(d) <= budget + 1e-12)
+                    .filter_map(|d| table.predict(&d))
+                    .fold(f64::INFINITY, f64::min);
+                prop_assert!(found.error >= best - 1e-9);
+            }
+            prop_assert!(before.abs() < 1e-12);
+        }
+    }
+
     #[test]
     fn costs_that_are_no_whole_blocks_never_pass_the_budget() {
         let errors = Array3::from_shape_fn((10, 2, 1), |(s, p, _)| (s + 1) as f64 / (p + 1) as f64);

@@ -8,7 +8,7 @@ use offramp::evaluate::exits::rank_correlation;
 use offramp::exit::{FRONT, Measured, Provenance, Schedule, schedule_names};
 
 use super::command;
-use super::search::{Found, Grid, best, recordings};
+use super::search::{Found, Grid, best, fine, recordings};
 use super::setting::{Ground, Setting};
 use super::speed::Speed;
 use super::validation::Validation;
@@ -119,6 +119,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
         ));
     }
     let ground = args.setting.open()?;
+    // Refused before anything is measured: settings that cannot be run, and times that no schedule can follow.
+    for &steps in &args.steps {
+        let (sampler, request) = (ground.sampler(steps)?, ground.request(args.images, args.seed));
+        sampler.check(&request)?;
+        let times: Vec<f64> = sampler.evaluations(&request)?.iter().map(|e| e.node.t).collect();
+        segments(&times, &vec![1; times.len()], ground.model.diffusion.timesteps())?;
+    }
     let schedules = places::schedules(&ground.folder);
     let out = args.out.clone().unwrap_or_else(|| match args.budget {
         Some(_) => schedules.join(format!("{}.json", args.name)),
@@ -136,10 +143,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
             })?;
         }
         target::check(file, None)?;
-    }
-    // Refused before anything is measured: settings that cannot be run.
-    for &steps in &args.steps {
-        ground.sampler(steps)?.check(&ground.request(args.images, args.seed))?;
     }
     let interrupt = Interrupt::listen();
     let grids = recordings(&args, &ground, &errors, &interrupt)?
@@ -259,7 +262,7 @@ fn one(
     if grids.len() > 1 {
         say!(
             "          of full depth in these steps to {} steps: {:.4}",
-            ground.model.diffusion.timesteps(),
+            fine(ground),
             grid.discretisation.sqrt()
         )?;
     }

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use offramp::calibrate::{
-    CalibrateError, Choice, ErrorTable, Recording, read_recordings, segments, write_recordings,
-};
+use offramp::calibrate::{CalibrateError, Choice, ErrorTable, Recording, read_recordings, write_recordings};
 use offramp::exit::Schedule;
 use tch::Kind;
 
@@ -15,8 +13,14 @@ use crate::cli::Failure;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::progress::Progress;
 
-/// Steps of the run that discretisation is measured against.
-const FINE: usize = 1000;
+/// Steps of the run that discretisation is measured against, for each training timestep: at one for each some solvers
+/// would come to a time twice.
+const FINE: f64 = 0.5;
+
+/// So many steps count as infinitely many.
+pub fn fine(ground: &Ground) -> usize {
+    ((ground.model.diffusion.timesteps() as f64 * FINE) as usize).max(1)
+}
 
 /// One number of steps: its table, and what its steps alone cost in squared error.
 pub struct Grid {
@@ -117,9 +121,8 @@ fn exits(ground: &Ground) -> Vec<usize> {
 
 /// Mean squared distance of full-depth images of so many steps from those of very many.
 fn discretisation(ground: &Ground, steps: usize, request: &offramp::Request) -> Result<f64, Failure> {
-    let fine = ground.model.diffusion.timesteps().min(FINE);
     let few = ground.sampler(steps)?.sample(request, &mut ())?.samples;
-    let many = ground.sampler(fine)?.sample(request, &mut ())?.samples;
+    let many = ground.sampler(fine(ground))?.sample(request, &mut ())?.samples;
     let mut sum = 0.0;
     for (few, many) in few.iter().zip(&many) {
         sum += few.x.f_sub(&many.x)?.f_square()?.f_mean(Kind::Double)?.f_double_value(&[])?;
@@ -133,8 +136,6 @@ impl Grid {
         let remembers = ground.sampler(1)?.tail().remembers();
         let table = recording.table(backbone.depth(), |d| backbone.cost(d), remembers);
         let times = recording.trajectories.times;
-        // Before anything is searched for: times that no schedule can follow.
-        segments(&times, &vec![1; times.len()], usize::MAX)?;
         Ok(Self {
             steps: recording.steps,
             times,

@@ -112,16 +112,16 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let ground = args.setting.open()?;
     let template = Template::parse(&args.exit, ground.model.exits.as_ref())?;
     let schedules = places::schedules(&ground.folder);
+    let build = |spec: &ExitSpec| spec.build(&schedules, ground.model.exits.as_ref()).map_err(Failure::from);
+    let request = ground.request(args.images, args.seed);
+    ground.sampler(args.steps)?.with_exit(build(&template.at(template.never()))?).check(&request)?;
+
     let out = args.out.clone().unwrap_or_else(|| schedules.join(format!("{}.threshold.json", args.name)));
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder)
             .map_err(|source| OutputError::NotWritable { folder: folder.to_owned(), source })?;
     }
     target::check(&out, None)?;
-    let build = |spec: &ExitSpec| spec.build(&schedules, ground.model.exits.as_ref()).map_err(Failure::from);
-    let request = ground.request(args.images, args.seed);
-    ground.sampler(args.steps)?.with_exit(build(&template.at(template.never()))?).check(&request)?;
-
     let interrupt = Interrupt::listen();
     let tuning = ground.request(TUNING, args.seed.wrapping_add(2 * args.images as u64));
     let sampler = ground.sampler(args.steps)?;
