@@ -1,5 +1,6 @@
 //! `best:BUDGET`: the best schedule that was found for these weights and costs at most BUDGET, a share of full depth's
-//! block cost ([`Front`](crate::calibrate::Front)).
+//! block cost, on the grid that it was found on ([`Front`](crate::calibrate::Front)); other steps may cost a little more or
+//! less.
 
 use std::path::Path;
 
