@@ -13,8 +13,8 @@ const SCHEDULE: &str = "schedules/fashion-dit-exits/swift.json";
 const STEPS: usize = 20;
 const SEED: u64 = 1;
 const ROUNDS: usize = 3;
-const DRAFTED: [usize; 3] = [2, 4, 8];
-const TOLERANCES: [f64; 4] = [0.0, 0.003, 0.01, f64::INFINITY];
+const DRAFTED: [usize; 2] = [2, 4];
+const TOLERANCES: [f64; 3] = [0.005, 0.01, f64::INFINITY];
 
 /// One row of the table.
 struct Row {

@@ -122,9 +122,15 @@ fn a_threshold_meets_its_budget_and_is_refused_elsewhere() {
         ("--dtype bf16", &["the dtype f32", "bf16"]),
         ("--class Bag --count 9", &["the labels", "25 % of class"]),
         ("--class none", &["the labels", "100 % of class none"]),
+        ("--verify 2 --tolerance 0.1", &["verify mode off", "2 steps at a time, tolerance 0.1"]),
     ] {
         place.refuses(place.generate(&format!("--exit threshold:half {words}")), mentions);
     }
+    place.refuses(
+        place.generate("--exit threshold:half,max=2"),
+        &["threshold:half,max=2", "without these limits"],
+    );
+    Run::ok(&mut place.generate("--exit threshold:half,force,max=2 --overwrite"));
     Run::ok(&mut place.generate("--exit threshold:half,force --steps 5 --overwrite"));
     // Other learned exits are other numbers.
     let sha = offramp::digest::sha256_of(&place.path("weights/tiny/model.safetensors")).unwrap();

@@ -220,6 +220,9 @@ impl HoldsFor {
         let interval = |i: Option<[f64; 2]>| i.map_or("all times".into(), |[lo, hi]| format!("[{lo}, {hi}]"));
         let hash = |h: &Option<String>| h.clone().unwrap_or("none".into());
         let start = run.strength.map_or("noise".to_owned(), |s| format!("an image at strength {s}"));
+        let drafts = run.verify.map_or("off".to_owned(), |verify| {
+            format!("{} steps at a time, tolerance {}", verify.steps, verify.tolerance)
+        });
         let pairs = [
             ("weights", self.weights_sha256.clone(), got.weights_sha256.clone()),
             ("learned exits", hash(&self.exits_sha256), hash(&got.exits_sha256)),
@@ -230,6 +233,7 @@ impl HoldsFor {
             ("the tail", self.tail.clone(), got.tail.clone()),
             ("the dtype", self.dtype.clone(), got.dtype.clone()),
             ("the start", "noise".into(), start),
+            ("verify mode", "off".into(), drafts),
         ];
         if let Some(pair) = pairs.into_iter().find(|(_, expected, got)| expected != got) {
             return Some(pair);

@@ -43,7 +43,8 @@ impl ExitSpec {
     /// policy needs in `exits`, the model's.
     ///
     /// # Errors
-    /// There is no such schedule, or a bad one; the model has no learned exits, or they lack the part.
+    /// There is no such schedule, or a bad one; the model has no learned exits, or they lack the part; limits around a
+    /// calibrated exit that is not forced.
     pub fn build(
         &self,
         schedules: &Path,
@@ -52,6 +53,9 @@ impl ExitSpec {
         let exit = self.rule.build(schedules, exits)?;
         if self.limits == LimitsSpec::default() {
             return Ok(exit);
+        }
+        if matches!(self.rule, Rule::Calibrated { force: false, .. }) {
+            return Err(ExitSpecError::CalibratedLimits { exit: self.to_string() });
         }
         Ok(Box::new(Limited::new(exit, self.limits.build(schedules)?, self.limits.to_string())))
     }

@@ -38,6 +38,15 @@ pub enum ExitSpecError {
     /// A calibrated exit is refused.
     #[error(transparent)]
     Calibrated(#[from] CalibratedError),
+    /// Limits that were not there when the exit was calibrated.
+    #[error(
+        "exit {exit}: it was calibrated without these limits, and what it promises does not hold with them (behind a \
+         comma before them, `force` uses it all the same)"
+    )]
+    CalibratedLimits {
+        /// What was typed.
+        exit: String,
+    },
     /// `change:` with something that it cannot take.
     #[error("exit change:{got}: {source}")]
     Change {

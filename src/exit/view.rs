@@ -5,6 +5,7 @@ use tch::{Kind, TchError, Tensor};
 use crate::backbone::ExitPoint;
 use crate::guidance::Guidance;
 use crate::row_memory::RowMemory;
+use crate::sampler::Verify;
 use crate::solver::SolverSpec;
 
 /// What a policy may ask of the run that it is to decide in.
@@ -35,6 +36,8 @@ pub struct RunFacts<'a> {
     pub classes: &'a [Option<i64>],
     /// Share of the steps that an init image is noised for; none from pure noise.
     pub strength: Option<f64>,
+    /// How its drafts are verified, if they are.
+    pub verify: Option<Verify>,
 }
 
 /// One evaluation of one image, as a policy hears of it beforehand.

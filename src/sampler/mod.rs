@@ -213,6 +213,7 @@ impl Sampler {
             dtype: self.model.dtype,
             classes: &request.classes,
             strength: request.init.as_ref().map(|init| init.strength),
+            verify: self.verify,
         })
     }
 

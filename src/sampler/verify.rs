@@ -24,8 +24,8 @@
 //! # When it pays
 //! Never in blocks: every evaluation that counts has been made in full, beside the drafts and what was rejected. It saves
 //! time only where n evaluations in one batch take clearly less time than n one after another, and most drafts are
-//! accepted: one image, or a few, on a device that they leave idle. A core that is busy with one image takes about n
-//! times as long for n, so there it loses, as it does wherever the batch fills the device. `cargo run --release --example
+//! accepted: one image, or a few, on a device that they leave idle. A core gains a little that way at batch 1, not
+//! enough, and nothing at batch 16: verified runs were slower than full depth at either. `cargo run --release --example
 //! verify` measures it: acceptance, final error, predicted and measured time for some K and τ, at batch 1 and 16.
 
 use tch::{TchError, Tensor};
