@@ -5,7 +5,7 @@
 //! evaluations that run to the end whatever the rule and its bounds say; with a tail that remembers, those are the
 //! ones that it learns from.
 
-use super::{Bounds, Departure, Exit, ExitError, Moment, Pair, RunFacts, Schedule, StepMask, Verdict, View};
+use super::{Bounds, Departure, Exit, ExitError, Limits, Moment, Pair, RunFacts, Schedule, Verdict, View};
 
 /// A bound of the depth.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,34 +16,17 @@ pub enum Edge {
     Schedule(Box<Schedule>),
 }
 
-/// Limits of an exit; the default limits nothing.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Limits {
-    /// Blocks that always run.
-    pub min: Option<Edge>,
-    /// Blocks after which an image leaves whatever the rule says.
-    pub max: Option<Edge>,
-    /// So many first evaluations run to the end.
-    pub warmup: usize,
-    /// After leaving early so many times in a row, an image runs to the end once.
-    pub cap: Option<usize>,
-    /// All other evaluations run to the end.
-    pub only: Option<StepMask>,
-    /// How the halves of a guided image agree.
-    pub pair: Pair,
-}
-
 /// An exit inside limits.
 pub struct Limited {
     exit: Box<dyn Exit>,
-    limits: Limits,
+    limits: Limits<Edge>,
     /// The limits as typed.
     options: String,
 }
 
 impl Limited {
     /// Puts limits, that would be typed as `options`, around an exit.
-    pub(super) fn new(exit: Box<dyn Exit>, limits: Limits, options: String) -> Self {
+    pub(super) fn new(exit: Box<dyn Exit>, limits: Limits<Edge>, options: String) -> Self {
         Self { exit, limits, options }
     }
 
@@ -54,11 +37,8 @@ impl Limited {
 
     /// Whether warm-up, cap or mask keep an evaluation to the end.
     fn holds(&self, evaluation: usize, memory: &[f64]) -> bool {
-        let limits = &self.limits;
         let early = memory.get(self.count()).copied().unwrap_or(0.0);
-        evaluation < limits.warmup
-            || limits.cap.is_some_and(|cap| early >= cap as f64)
-            || limits.only.as_ref().is_some_and(|only| !only.contains(evaluation))
+        self.limits.hold(evaluation, early as usize)
     }
 }
 
@@ -111,7 +91,7 @@ impl Exit for Limited {
     }
 
     fn pair(&self) -> Pair {
-        self.limits.pair
+        self.limits.pair.unwrap_or(self.exit.pair())
     }
 
     fn memory(&self) -> usize {
@@ -141,5 +121,42 @@ impl Exit for Limited {
     fn share(&self) -> Box<dyn Exit> {
         let (limits, options) = (self.limits.clone(), self.options.clone());
         Box::new(Self { exit: self.exit.share(), limits, options })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Full;
+    use super::*;
+
+    /// An exit with a rule for pairs of its own.
+    struct Mean;
+
+    impl Exit for Mean {
+        fn spec(&self) -> String {
+            "mean".into()
+        }
+
+        fn bounds(&self, moment: &Moment) -> Bounds {
+            Bounds::anywhere(moment.depth)
+        }
+
+        fn pair(&self) -> Pair {
+            Pair::Mean
+        }
+
+        fn share(&self) -> Box<dyn Exit> {
+            Box::new(Self)
+        }
+    }
+
+    #[test]
+    fn a_rule_for_pairs_that_nobody_typed_is_the_exits_own() {
+        let pair = |exit: Box<dyn Exit>, pair| {
+            Limited::new(exit, Limits { warmup: 1, pair, ..Limits::default() }, String::new()).pair()
+        };
+        assert_eq!(pair(Box::new(Mean), None), Pair::Mean);
+        assert_eq!(pair(Box::new(Mean), Some(Pair::Apart)), Pair::Apart);
+        assert_eq!(pair(Box::new(Full), None), Pair::Max);
     }
 }

@@ -1,10 +1,10 @@
-//! The grammar of the options that every exit takes: `min=DEPTH|SCHEDULE`, `max=DEPTH|SCHEDULE`, `warmup=COUNT`,
-//! `cap=COUNT`, `only=EVALUATIONS`, `pair=max|mean|cond|apart`. What they mean is in [`Limits`].
+//! The options that every exit takes: `min=DEPTH|SCHEDULE`, `max=DEPTH|SCHEDULE`, `warmup=COUNT`, `cap=COUNT`,
+//! `only=EVALUATIONS`, `pair=max|mean|cond|apart`. [`Limited`](super::Limited) puts them around an exit.
 
 use std::fmt;
 use std::path::Path;
 
-use super::{Edge, ExitSpecError, Limits, Pair, Schedule, StepMask, find_schedule};
+use super::{Edge, ExitSpecError, Pair, Schedule, StepMask, find_schedule};
 
 /// A bound of the depth, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,21 +15,42 @@ pub enum LimitSpec {
     Schedule(String),
 }
 
-/// All limits of an exit, as typed; the default limits nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LimitsSpec {
+/// Limits of an exit, whose depths are bounded by `E`: [`LimitSpec`] as typed, [`Edge`] when built. The default limits
+/// nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits<E> {
     /// Blocks that always run.
-    pub min: Option<LimitSpec>,
-    /// Blocks after which an image leaves.
-    pub max: Option<LimitSpec>,
-    /// First evaluations, which run to the end.
+    pub min: Option<E>,
+    /// Blocks after which an image leaves whatever the rule says.
+    pub max: Option<E>,
+    /// So many first evaluations run to the end.
     pub warmup: usize,
-    /// Evaluations in a row that may leave early.
+    /// After leaving early so many times in a row, an image runs to the end once.
     pub cap: Option<usize>,
-    /// Evaluations that may leave early.
+    /// All other evaluations run to the end.
     pub only: Option<StepMask>,
-    /// How the halves of a guided image agree.
-    pub pair: Pair,
+    /// How the halves of a guided image agree; none as the rule has it, which for all that can be typed is
+    /// [`Pair::Max`].
+    pub pair: Option<Pair>,
+}
+
+/// Limits as typed.
+pub type LimitsSpec = Limits<LimitSpec>;
+
+impl<E> Default for Limits<E> {
+    fn default() -> Self {
+        Self { min: None, max: None, warmup: 0, cap: None, only: None, pair: None }
+    }
+}
+
+impl<E> Limits<E> {
+    /// Whether warm-up, cap or mask keep an evaluation to the end, of an image that left early `early` times since it
+    /// last ran to the end.
+    pub fn hold(&self, evaluation: usize, early: usize) -> bool {
+        evaluation < self.warmup
+            || self.cap.is_some_and(|cap| early >= cap)
+            || self.only.as_ref().is_some_and(|only| !only.contains(evaluation))
+    }
 }
 
 /// Why a limit cannot be.
@@ -159,10 +180,10 @@ impl LimitsSpec {
                 self.only = Some(value.parse().map_err(|()| LimitError::Only { got: value.into() })?);
             }
             _ => {
-                self.pair = [Pair::Max, Pair::Mean, Pair::Conditional, Pair::Apart]
-                    .into_iter()
-                    .find(|pair| pair.name() == value)
-                    .ok_or_else(|| LimitError::Pair { got: value.into() })?;
+                let known = [Pair::Max, Pair::Mean, Pair::Conditional, Pair::Apart];
+                let pair = known.into_iter().find(|pair| pair.name() == value);
+                let pair = pair.ok_or_else(|| LimitError::Pair { got: value.into() })?;
+                self.pair = Some(pair).filter(|pair| *pair != Pair::Max);
             }
         }
         Ok(())
@@ -172,7 +193,7 @@ impl LimitsSpec {
     ///
     /// # Errors
     /// There is no such schedule, or a bad one.
-    pub fn build(&self, schedules: &Path) -> Result<Limits, ExitSpecError> {
+    pub fn build(&self, schedules: &Path) -> Result<Limits<Edge>, ExitSpecError> {
         let edge = |limit: &Option<LimitSpec>| limit.as_ref().map(|l| l.build(schedules)).transpose();
         Ok(Limits {
             min: edge(&self.min)?,
@@ -204,8 +225,8 @@ impl fmt::Display for LimitsSpec {
             write!(f, ",only={only}")?;
         }
         match self.pair {
-            Pair::Max => Ok(()),
-            pair => write!(f, ",pair={}", pair.name()),
+            None => Ok(()),
+            Some(pair) => write!(f, ",pair={}", pair.name()),
         }
     }
 }

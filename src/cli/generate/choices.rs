@@ -134,12 +134,8 @@ impl Choices {
         let (mut known, mut early) = ([!self.tail_remembers; 2], 0);
         for (e, (choice, &depth)) in self.evaluations.iter().zip(&sample.depths).enumerate() {
             let halves = 1 + usize::from(choice.guided && sample.class.is_some());
-            let limits = &self.limits;
             // Who had to go on did not choose to.
-            let forced = known[..halves].contains(&false)
-                || e < limits.warmup
-                || limits.cap.is_some_and(|cap| early >= cap)
-                || limits.only.as_ref().is_some_and(|only| !only.contains(e));
+            let forced = known[..halves].contains(&false) || self.limits.hold(e, early);
             if depth == self.depth {
                 known[..halves].fill(true);
                 early = 0;
