@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
-use crate::exit::{Bounds, Departure, Exit, ExitError, Moment, Pair, RunFacts, Verdict, View};
+use crate::exit::{Bounds, Exit, ExitError, Moment, Verdict, View};
 use crate::sampler::{Request, Sampler};
 
 /// A policy that is asked, noted, and never heeded.
@@ -17,28 +17,12 @@ impl Exit for Overheard {
         self.exit.spec()
     }
 
-    fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
-        self.exit.check(run)
+    fn around(&self) -> Option<&dyn Exit> {
+        Some(&*self.exit)
     }
 
     fn bounds(&self, moment: &Moment) -> Bounds {
         Bounds { min: self.exit.bounds(moment).min, max: moment.depth }
-    }
-
-    fn runs_to_the_end(&self, moment: &Moment) -> bool {
-        self.exit.runs_to_the_end(moment)
-    }
-
-    fn decides_at(&self, depth: usize) -> bool {
-        self.exit.decides_at(depth)
-    }
-
-    fn pair(&self) -> Pair {
-        self.exit.pair()
-    }
-
-    fn memory(&self) -> usize {
-        self.exit.memory()
     }
 
     fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
@@ -46,10 +30,6 @@ impl Exit for Overheard {
         let mut scores = self.scores.lock().unwrap_or_else(PoisonError::into_inner);
         scores.extend(verdicts.iter().map(|v| f64::from(v.uncertainty)).filter(|u| u.is_finite()));
         Ok(Some(verdicts.into_iter().map(|v| Verdict { leave: false, limit: None, ..v }).collect()))
-    }
-
-    fn left(&self, departure: &mut Departure) -> Result<(), ExitError> {
-        self.exit.left(departure)
     }
 
     fn share(&self) -> Box<dyn Exit> {

@@ -1,7 +1,7 @@
 //! `threshold:NAME[,force]`: an exit that was calibrated, with what that holds for
 //! ([`Calibrated`](crate::calibrate::Calibrated)); refused elsewhere, unless forced.
 
-use super::{Bounds, Departure, Exit, ExitError, Moment, Pair, RunFacts, Verdict, View};
+use super::{Exit, ExitError, RunFacts};
 use crate::calibrate::HoldsFor;
 
 /// A calibrated exit.
@@ -25,6 +25,10 @@ impl Exit for CalibratedExit {
         self.spec.clone()
     }
 
+    fn around(&self) -> Option<&dyn Exit> {
+        Some(&*self.exit)
+    }
+
     fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
         match self.holds_for.differs(run).filter(|_| !self.forced) {
             Some((what, expected, got)) => {
@@ -32,34 +36,6 @@ impl Exit for CalibratedExit {
             }
             None => self.exit.check(run),
         }
-    }
-
-    fn bounds(&self, moment: &Moment) -> Bounds {
-        self.exit.bounds(moment)
-    }
-
-    fn runs_to_the_end(&self, moment: &Moment) -> bool {
-        self.exit.runs_to_the_end(moment)
-    }
-
-    fn decides_at(&self, depth: usize) -> bool {
-        self.exit.decides_at(depth)
-    }
-
-    fn pair(&self) -> Pair {
-        self.exit.pair()
-    }
-
-    fn memory(&self) -> usize {
-        self.exit.memory()
-    }
-
-    fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
-        self.exit.judge(view)
-    }
-
-    fn left(&self, departure: &mut Departure) -> Result<(), ExitError> {
-        self.exit.left(departure)
     }
 
     fn share(&self) -> Box<dyn Exit> {

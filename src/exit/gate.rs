@@ -10,8 +10,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{
-    Bounds, Departure, Exit, ExitError, ExitSpecError, Moment, RunFacts, Threshold, ThresholdError, Verdict,
-    View, other_weights,
+    Departure, Exit, ExitError, ExitSpecError, RunFacts, Threshold, ThresholdError, Verdict, View,
+    other_weights,
 };
 use crate::learned::LearnedExits;
 
@@ -75,10 +75,6 @@ impl Exit for GateExit {
 
     fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
         other_weights(&self.spec(), &self.exits, run)
-    }
-
-    fn bounds(&self, moment: &Moment) -> Bounds {
-        Bounds::anywhere(moment.depth)
     }
 
     fn decides_at(&self, depth: usize) -> bool {

@@ -56,6 +56,10 @@ impl Exit for Limited {
         format!("{}{}", self.exit.spec(), self.options)
     }
 
+    fn around(&self) -> Option<&dyn Exit> {
+        Some(&*self.exit)
+    }
+
     fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
         for edge in [&self.limits.min, &self.limits.max].into_iter().flatten() {
             match edge {
@@ -84,10 +88,6 @@ impl Exit for Limited {
 
     fn runs_to_the_end(&self, moment: &Moment) -> bool {
         self.holds(moment.evaluation, moment.memory) || self.exit.runs_to_the_end(moment)
-    }
-
-    fn decides_at(&self, depth: usize) -> bool {
-        self.exit.decides_at(depth)
     }
 
     fn pair(&self) -> Pair {
@@ -135,10 +135,6 @@ mod tests {
     impl Exit for Mean {
         fn spec(&self) -> String {
             "mean".into()
-        }
-
-        fn bounds(&self, moment: &Moment) -> Bounds {
-            Bounds::anywhere(moment.depth)
         }
 
         fn pair(&self) -> Pair {

@@ -66,36 +66,8 @@ impl Exit for Box<dyn Exit> {
         (**self).spec()
     }
 
-    fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
-        (**self).check(run)
-    }
-
-    fn bounds(&self, moment: &Moment) -> Bounds {
-        (**self).bounds(moment)
-    }
-
-    fn runs_to_the_end(&self, moment: &Moment) -> bool {
-        (**self).runs_to_the_end(moment)
-    }
-
-    fn decides_at(&self, depth: usize) -> bool {
-        (**self).decides_at(depth)
-    }
-
-    fn pair(&self) -> Pair {
-        (**self).pair()
-    }
-
-    fn memory(&self) -> usize {
-        (**self).memory()
-    }
-
-    fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
-        (**self).judge(view)
-    }
-
-    fn left(&self, departure: &mut Departure) -> Result<(), ExitError> {
-        (**self).left(departure)
+    fn around(&self) -> Option<&dyn Exit> {
+        Some(&**self)
     }
 
     fn share(&self) -> Box<dyn Exit> {
@@ -108,47 +80,54 @@ pub trait Exit: Send {
     /// The policy as one would type it (`schedule:ase-demo`).
     fn spec(&self) -> String;
 
-    /// Refuses a model that the policy was not made for.
-    fn check(&self, _run: &RunFacts) -> Result<(), ExitError> {
-        Ok(())
+    /// The policy that this one is put around, if it is: whatever it does not do itself goes there.
+    fn around(&self) -> Option<&dyn Exit> {
+        None
     }
 
-    /// The depths between which an evaluation may leave. Which exits a remembering tail learns at is found from the
-    /// bounds of images that remember nothing yet: what is remembered may only raise them.
-    fn bounds(&self, moment: &Moment) -> Bounds;
+    /// Refuses a run that the policy was not made for.
+    fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
+        self.around().map_or(Ok(()), |exit| exit.check(run))
+    }
+
+    /// The depths between which an evaluation may leave; by default anywhere. Which exits a remembering tail learns at
+    /// is found from the bounds of images that remember nothing yet: what is remembered may only raise them.
+    fn bounds(&self, moment: &Moment) -> Bounds {
+        self.around().map_or(Bounds { min: 1, max: moment.depth }, |exit| exit.bounds(moment))
+    }
 
     /// Whether an evaluation runs to the end whatever the policy sees there, though its bounds let it look: a
     /// remembering tail then keeps nothing for the exits that it passes.
-    fn runs_to_the_end(&self, _moment: &Moment) -> bool {
-        false
+    fn runs_to_the_end(&self, moment: &Moment) -> bool {
+        self.around().is_some_and(|exit| exit.runs_to_the_end(moment))
     }
 
     /// Whether it may let images go after `depth` blocks, where that is inside its bounds; elsewhere it is not
     /// asked.
-    fn decides_at(&self, _depth: usize) -> bool {
-        true
+    fn decides_at(&self, depth: usize) -> bool {
+        self.around().is_none_or(|exit| exit.decides_at(depth))
     }
 
     /// What its verdicts on the two rows of a guided image come to.
     fn pair(&self) -> Pair {
-        Pair::Max
+        self.around().map_or(Pair::Max, |exit| exit.pair())
     }
 
     /// How many numbers it remembers of each image.
     fn memory(&self) -> usize {
-        0
+        self.around().map_or(0, |exit| exit.memory())
     }
 
     /// Which rows may leave now, one verdict a row; asked at every exit point for the rows that stand
     /// inside their bounds. `None`: the policy never looks, time decides.
-    fn judge(&self, _view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
-        Ok(None)
+    fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
+        self.around().map_or(Ok(None), |exit| exit.judge(view))
     }
 
     /// Hears where an image left, once an evaluation, so that what it remembers may follow what happened: its
     /// word to leave is overruled where the image's other half must stay, or the tail is not ready.
-    fn left(&self, _departure: &mut Departure) -> Result<(), ExitError> {
-        Ok(())
+    fn left(&self, departure: &mut Departure) -> Result<(), ExitError> {
+        self.around().map_or(Ok(()), |exit| exit.left(departure))
     }
 
     /// The same policy for another thread.

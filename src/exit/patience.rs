@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Bounds, Departure, Exit, ExitError, LimitSpec, Moment, Verdict, View};
+use super::{Departure, Exit, ExitError, LimitSpec, Verdict, View};
 
 /// Leaves after COUNT agreements in a row.
 ///
@@ -102,10 +102,6 @@ impl fmt::Display for Patience {
 impl Exit for Patience {
     fn spec(&self) -> String {
         format!("patience:{self}")
-    }
-
-    fn bounds(&self, moment: &Moment) -> Bounds {
-        Bounds::anywhere(moment.depth)
     }
 
     /// Each guidance half's agreements in a row.

@@ -7,7 +7,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Bounds, Exit, ExitError, Moment, Threshold, Verdict, View};
+use super::{Exit, ExitError, Threshold, Verdict, View};
 
 /// Leaves where successive states are more alike than the threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +19,6 @@ const TINY: f64 = 1e-12;
 impl Exit for Similarity {
     fn spec(&self) -> String {
         format!("similarity:{}", self.0)
-    }
-
-    fn bounds(&self, moment: &Moment) -> Bounds {
-        Bounds::anywhere(moment.depth)
     }
 
     fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {

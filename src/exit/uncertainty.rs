@@ -5,9 +5,7 @@
 //! where it is a certainty, above it. So a threshold of 0 never leaves by uncertainty and practically always by
 //! certainty. An image that nothing lets go runs to the end.
 
-use super::{
-    Bounds, Exit, ExitError, ExitSpecError, Moment, RunFacts, Threshold, Verdict, View, other_weights,
-};
+use super::{Exit, ExitError, ExitSpecError, RunFacts, Threshold, Verdict, View, other_weights};
 use crate::learned::{LearnedExits, Quantity};
 
 /// Leaves at the first exit whose estimator passes the threshold.
@@ -44,10 +42,6 @@ impl Exit for Uncertainty {
 
     fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
         other_weights(&self.spec(), &self.exits, run)
-    }
-
-    fn bounds(&self, moment: &Moment) -> Bounds {
-        Bounds::anywhere(moment.depth)
     }
 
     fn decides_at(&self, depth: usize) -> bool {

@@ -71,11 +71,6 @@ impl Bounds {
         Self { min: depth, max: depth }
     }
 
-    /// Anywhere in a backbone of `depth` blocks.
-    pub fn anywhere(depth: usize) -> Self {
-        Self { min: 1, max: depth }
-    }
-
     /// As they are meant in a backbone of `depth` blocks: 1 ≤ min ≤ max ≤ N.
     pub fn within(self, depth: usize) -> Self {
         let min = self.min.clamp(1, depth.max(1));

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use offramp::exit::{Bounds, Departure, Exit, ExitError, Moment, Pair, RunFacts, Verdict, View};
+use offramp::exit::{Departure, Exit, ExitError, Verdict, View};
 
 /// A verdict on one row.
 #[derive(Debug, Clone, Copy)]
@@ -43,28 +43,8 @@ impl Exit for Listening {
         self.exit.spec()
     }
 
-    fn check(&self, run: &RunFacts) -> Result<(), ExitError> {
-        self.exit.check(run)
-    }
-
-    fn bounds(&self, moment: &Moment) -> Bounds {
-        self.exit.bounds(moment)
-    }
-
-    fn runs_to_the_end(&self, moment: &Moment) -> bool {
-        self.exit.runs_to_the_end(moment)
-    }
-
-    fn decides_at(&self, depth: usize) -> bool {
-        self.exit.decides_at(depth)
-    }
-
-    fn pair(&self) -> Pair {
-        self.exit.pair()
-    }
-
-    fn memory(&self) -> usize {
-        self.exit.memory()
+    fn around(&self) -> Option<&dyn Exit> {
+        Some(&*self.exit)
     }
 
     fn judge(&self, view: &mut View) -> Result<Option<Vec<Verdict>>, ExitError> {
