@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::file::{self, FileError, VERSION};
 use crate::exit::Segment;
-use crate::output::{OutputError, write_atomically};
-
-/// The version of the file format that this crate reads and writes.
-const VERSION: u32 = 1;
+use crate::output::{OutputError, write_json};
 
 /// How a front was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,30 +74,14 @@ pub struct Front {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrontError {
-    /// The file could not be read.
-    #[error("front {}: {source}{}", file.display(), if source.kind() == std::io::ErrorKind::NotFound {
-        "; `offramp calibrate schedule` makes it" } else { "" })]
-    Read {
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is none.
+    #[error("front {}: there is no such file; `offramp calibrate schedule` makes it", file.display())]
+    Missing {
         /// The file.
         file: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// Not JSON, or a field missing, unknown or of the wrong type.
-    #[error("front {}: {source}", file.display())]
-    Parse {
-        /// The file.
-        file: PathBuf,
-        /// Where and what.
-        source: serde_json::Error,
-    },
-    /// Another version of the format.
-    #[error("front {}: version {got}, and this program reads version {VERSION}", file.display())]
-    Version {
-        /// The file.
-        file: PathBuf,
-        /// Its version.
-        got: u32,
     },
     /// Points that are none, or not by increasing cost.
     #[error("front {}: points must be by increasing cost from 0 to 1, and there must be one", file.display())]
@@ -138,19 +120,16 @@ impl Front {
     /// # Errors
     /// There is no such file, or it is no front.
     pub fn read(file: &Path) -> Result<Self, FrontError> {
-        let here = || file.to_owned();
-        let text = std::fs::read(file).map_err(|source| FrontError::Read { file: here(), source })?;
-        let parse = |source| FrontError::Parse { file: here(), source };
-        // Another version may have other fields: it is named before they are.
-        let Version { version: got } = serde_json::from_slice(&text).map_err(parse)?;
-        if got != VERSION {
-            return Err(FrontError::Version { file: here(), got });
-        }
-        let front: Self = serde_json::from_slice(&text).map_err(parse)?;
+        let front: Self = match file::read("front", file) {
+            Err(FileError::Read { source, file, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(FrontError::Missing { file });
+            }
+            read => read?,
+        };
         let costs: Vec<f64> = front.points.iter().map(|p| p.cost).collect();
         let fine = |c: &f64| *c > 0.0 && *c <= 1.0 + 1e-9;
         match costs.is_empty() || !costs.iter().all(fine) || costs.windows(2).any(|w| w[0] >= w[1]) {
-            true => Err(FrontError::Points { file: here() }),
+            true => Err(FrontError::Points { file: file.to_owned() }),
             false => Ok(front),
         }
     }
@@ -160,10 +139,7 @@ impl Front {
     /// # Errors
     /// The disk's.
     pub fn write(&self, file: &Path) -> Result<(), OutputError> {
-        write_atomically(file, |out| {
-            serde_json::to_writer_pretty(out, self)
-                .map_err(|e| OutputError::Io { file: file.to_owned(), source: e.into() })
-        })
+        write_json(file, self)
     }
 
     /// The dearest point that costs at most `budget`; `file` is for the error.
@@ -178,10 +154,4 @@ impl Front {
             least: self.points.first().map_or(1.0, |p| p.cost),
         })
     }
-}
-
-/// The one field that every version has.
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
 }

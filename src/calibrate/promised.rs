@@ -1,16 +1,14 @@
 //! `NAME.threshold.json`: a calibrated exit, and all that its calibration holds for.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::Promise;
+use super::file::{self, FileError, VERSION};
 use crate::exit::RunFacts;
-use crate::output::{OutputError, write_atomically};
-
-/// The version of the file format that this crate reads and writes.
-const VERSION: u32 = 1;
+use crate::output::{OutputError, write_json};
 
 /// The runs that a calibration holds for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,36 +119,6 @@ pub struct Calibrated {
     pub held_out: OnHeldOut,
 }
 
-/// Why a calibrated exit is refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CalibratedError {
-    /// The file could not be read.
-    #[error("threshold {}: {source}", file.display())]
-    Read {
-        /// The file.
-        file: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// Not JSON, or a field missing, unknown or of the wrong type.
-    #[error("threshold {}: {source}", file.display())]
-    Parse {
-        /// The file.
-        file: PathBuf,
-        /// Where and what.
-        source: serde_json::Error,
-    },
-    /// Another version of the format.
-    #[error("threshold {}: version {got}, and this program reads version {VERSION}", file.display())]
-    Version {
-        /// The file.
-        file: PathBuf,
-        /// Its version.
-        got: u32,
-    },
-}
-
 impl Calibrated {
     /// The format's version.
     pub const VERSION: u32 = VERSION;
@@ -159,16 +127,8 @@ impl Calibrated {
     ///
     /// # Errors
     /// There is no such file, or it is none.
-    pub fn read(file: &Path) -> Result<Self, CalibratedError> {
-        let here = || file.to_owned();
-        let text = std::fs::read(file).map_err(|source| CalibratedError::Read { file: here(), source })?;
-        let parse = |source| CalibratedError::Parse { file: here(), source };
-        // Another version may have other fields: it is named before they are.
-        let Version { version: got } = serde_json::from_slice(&text).map_err(parse)?;
-        match got {
-            VERSION => serde_json::from_slice(&text).map_err(parse),
-            got => Err(CalibratedError::Version { file: here(), got }),
-        }
+    pub fn read(file: &Path) -> Result<Self, FileError> {
+        file::read("threshold", file)
     }
 
     /// Writes it, all or nothing.
@@ -176,17 +136,8 @@ impl Calibrated {
     /// # Errors
     /// The disk's.
     pub fn write(&self, file: &Path) -> Result<(), OutputError> {
-        write_atomically(file, |out| {
-            serde_json::to_writer_pretty(out, self)
-                .map_err(|e| OutputError::Io { file: file.to_owned(), source: e.into() })
-        })
+        write_json(file, self)
     }
-}
-
-/// The one field that every version has.
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
 }
 
 impl HoldsFor {

@@ -12,9 +12,10 @@ use std::ops::Range;
 use ndarray::{Array2, Array3, Axis};
 use tch::{Kind, Tensor};
 
-use super::{CalibrateError, ErrorTable, Interplay, Trajectories};
+use super::{CalibrateError, ErrorTable, Interplay, Look, Trajectories};
 use crate::error::Error;
 use crate::exit::{Bounds, Exit, Moment};
+use crate::observer::Sample;
 use crate::sampler::{Request, Sampler};
 
 /// What was measured for one solver and number of steps.
@@ -67,7 +68,7 @@ impl Recording {
     /// Measures it on the images of a request.
     ///
     /// The sampler must be at full depth, with the tail that is to be searched for; `ages` is as for
-    /// [`Trajectories::follow`]. A tail that remembers needs spans of one evaluation. `go_on` hears now and then which of
+    /// [`Look`]. A tail that remembers needs spans of one evaluation. `go_on` hears now and then which of
     /// how many runs is done; `None` once it said no.
     ///
     /// # Errors
@@ -87,27 +88,27 @@ impl Recording {
         if sampler.tail().remembers() && sizes.len() < evaluations {
             return Err(CalibrateError::Spans { tail: sampler.tail().spec(), evaluations }.into());
         }
-        let runs = 2 + exits.len() * sizes.len();
-        let followed = Trajectories::follow(&sampler, request, ages, &mut || go_on(0, runs))?;
-        let Some(trajectories) = followed else { return Ok(None) };
+        let runs = 1 + exits.len() * sizes.len();
+        let look = Look { tail: sampler.tail(), guidance: sampler.guidance(), ages };
+        let followed = Trajectories::follow(&sampler, request, &look, &mut || go_on(0, runs))?;
+        let Some((trajectories, full)) = followed else { return Ok(None) };
         if let Some(&depth) = exits.iter().find(|depth| !trajectories.points.contains(depth)) {
             return Err(CalibrateError::NoExit { depth, points: trajectories.points }.into());
         }
-        let stacked = |sampler: &Sampler| {
-            let samples = sampler.sample(request, &mut ())?.samples;
+        let numbers = |samples: &[Sample]| {
             let rows: Vec<&Tensor> = samples.iter().map(|sample| &sample.x).collect();
-            Ok::<_, Error>(Tensor::f_stack(&rows, 0)?.f_flatten(0, -1)?.f_to(tch::Device::Cpu)?) // [M·C·H·W]
+            Tensor::f_stack(&rows, 0)?.f_flatten(0, -1)?.f_to(tch::Device::Cpu) // [M·C·H·W]
         };
-        let full = stacked(&sampler)?;
+        let full = numbers(&full)?;
         let mut changes = vec![];
         let (mut sampler, mut first) = (sampler, 0);
         for &size in &sizes {
             for &depth in exits {
-                if !go_on(2 + changes.len(), runs) {
+                if !go_on(1 + changes.len(), runs) {
                     return Ok(None);
                 }
                 sampler = sampler.with_exit(Once { span: first..first + size, depth });
-                changes.push(stacked(&sampler)?.f_sub(&full)?);
+                changes.push(numbers(&sampler.sample(request, &mut ())?.samples)?.f_sub(&full)?);
             }
             first += size;
         }

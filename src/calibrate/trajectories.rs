@@ -5,17 +5,16 @@
 //! them a evaluations back. A learned variance is not part of it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::ops::ControlFlow;
 
 use ndarray::{Array4, s};
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use crate::backbone::{Backbone, Input, Model, State};
-use crate::engine::ThreadSetting;
 use crate::error::Error;
+use crate::evaluate::{EvaluateError, in_order};
 use crate::guidance::Guidance;
-use crate::observer::Event;
+use crate::observer::{Event, Sample};
 use crate::row_memory::RowMemory;
 use crate::sampler::{Request, Sampler};
 use crate::solver::Node;
@@ -33,7 +32,18 @@ pub struct Trajectories {
     pub errors: Array4<f64>,
 }
 
-/// One worker's parts.
+/// How exits are looked at.
+pub struct Look<'a> {
+    /// What stands in for the blocks behind an exit.
+    pub tail: &'a dyn Tail,
+    /// How an exit's output is guided, and full depth's with it.
+    pub guidance: Guidance,
+    /// How many evaluations a remembering tail's last full one may lie back, A; others have 1.
+    pub ages: usize,
+}
+
+/// One worker's parts, and the batches that it walks: images from the first on, and their x `[B, C, H, W]` at each
+/// evaluation.
 struct Walker<'a> {
     model: Model,
     tail: Box<dyn Tail>,
@@ -41,6 +51,7 @@ struct Walker<'a> {
     nodes: &'a [Node],
     points: &'a [usize],
     ages: usize,
+    batches: Vec<(usize, Vec<Tensor>)>,
 }
 
 /// What one evaluation's rows were, for the tail to learn later: a_i by exit and L_N.
@@ -51,116 +62,89 @@ struct Passed {
 }
 
 impl Trajectories {
-    /// Follows the trajectories of a request.
+    /// Follows the trajectories of a request, and gives their images too.
     ///
-    /// The sampler must be at full depth, with the tail that is looked at; `ages` is how far back a remembering tail's last
-    /// full evaluation may lie (others have 1). `go_on` is asked now and then; `None` once it said no.
+    /// The sampler must be at full depth. `go_on` is asked after every evaluation of every image, and after every batch
+    /// that has been walked; `None` once it said no.
     ///
     /// # Errors
     /// What [`Sampler::run`] refuses, and whatever libtorch does.
     pub fn follow(
         sampler: &Sampler,
         request: &Request,
-        ages: usize,
+        look: &Look,
         go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Self>, Error> {
+    ) -> Result<Option<(Self, Vec<Sample>)>, Error> {
         let nodes: Vec<Node> = sampler.evaluations(request)?.iter().map(|e| e.node).collect();
-        // x of every image at every evaluation.
-        let mut seen: Vec<Vec<Option<Tensor>>> =
-            nodes.iter().map(|_| (0..request.len()).map(|_| None).collect()).collect();
-        let complete = sampler.run(request, &mut |event: &Event| {
+        // x of every evaluation and image, in any order.
+        let mut seen: Vec<Vec<(usize, Tensor)>> = nodes.iter().map(|_| vec![]).collect();
+        let outcome = sampler.sample(request, &mut |event: &Event| {
             if let Event::Evaluated(e) = event {
-                seen[e.evaluation][e.image] = Some(e.x.shallow_clone());
+                seen[e.evaluation].push((e.image, e.x.shallow_clone()));
             }
-            if go_on() { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+            if go_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        if !complete {
+        if outcome.cancelled {
             return Ok(None);
         }
+        seen.iter_mut().for_each(|of_time| of_time.sort_by_key(|(image, _)| *image));
         let model = sampler.model();
         let depth = model.backbone.depth();
         let points: Vec<usize> =
             model.backbone.exit_points().iter().map(|p| p.depth).filter(|&d| d < depth).collect();
-        let ages = if sampler.tail().remembers() { ages.max(1) } else { 1 };
+        let ages = if look.tail.remembers() { look.ages.max(1) } else { 1 };
         let layout = sampler.layout(request.len());
-        // Batches of images, each with its x by evaluation.
-        let batches: Vec<(usize, Vec<Tensor>)> = (0..request.len())
-            .step_by(layout.batch)
-            .map(|first| {
-                let images = first..(first + layout.batch).min(request.len());
-                let at = |of_time: &Vec<Option<Tensor>>| {
-                    let of_time: Vec<&Tensor> = of_time[images.clone()].iter().flatten().collect();
-                    Ok(Tensor::f_stack(&of_time, 0)?)
-                };
-                Ok((first, seen.iter().map(at).collect::<Result<_, Error>>()?))
-            })
-            .collect::<Result<_, Error>>()?;
-        drop(seen);
-        let mut errors = Array4::from_elem((nodes.len(), points.len(), ages, request.len()), f64::INFINITY);
-        let walkers: Vec<Walker> = (0..layout.workers.min(batches.len()))
+        let jobs = request.len().div_ceil(layout.batch);
+        let mut walkers: Vec<Walker> = (0..layout.workers.min(jobs))
             .map(|_| Walker {
                 model: model.share(),
-                tail: sampler.tail().share(),
-                guidance: sampler.guidance(),
+                tail: look.tail.share(),
+                guidance: look.guidance,
                 nodes: &nodes,
                 points: &points,
                 ages,
+                batches: vec![],
             })
             .collect();
-        let count = walkers.len();
-        let mut lanes: Vec<Vec<(usize, Vec<Tensor>)>> = (0..count).map(|_| vec![]).collect();
-        for (k, batch) in batches.into_iter().enumerate() {
-            lanes[k % count].push(batch);
+        let workers = walkers.len();
+        for job in 0..jobs {
+            let images = layout.images(job, request.len());
+            let at = |of_time: &Vec<(usize, Tensor)>| {
+                Tensor::f_stack(&of_time[images.clone()].iter().map(|(_, x)| x).collect::<Vec<_>>(), 0)
+            };
+            let xs = seen.iter().map(at).collect::<Result<_, TchError>>()?;
+            walkers[job % workers].batches.push((images.start, xs));
         }
-        let (stopped, classes) = (AtomicUsize::new(0), &request.classes);
-        let _restored_on_return = ThreadSetting::set(1);
-        let parts = thread::scope(|scope| {
-            let running: Vec<_> = walkers
-                .into_iter()
-                .zip(lanes)
-                .map(|(walker, lane)| {
-                    let stopped = &stopped;
-                    thread::Builder::new().spawn_scoped(scope, move || {
-                        let _no_grad = tch::no_grad_guard();
-                        tch::set_num_threads(layout.intra_op as i32);
-                        let mut parts = vec![];
-                        for (first, xs) in lane {
-                            if stopped.load(Ordering::Relaxed) > 0 {
-                                break;
-                            }
-                            let of_batch = &classes[first..first + xs[0].size()[0] as usize];
-                            parts.push((first, walker.walk(&xs, of_batch)?));
-                        }
-                        Ok::<_, Error>(parts)
-                    })
-                })
-                .collect();
-            let mut parts = vec![];
-            for handle in running {
-                if !go_on() {
-                    stopped.store(1, Ordering::Relaxed);
-                }
-                match handle.map_err(Error::Thread)?.join() {
-                    Ok(of_lane) => parts.extend(of_lane?),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            Ok::<_, Error>(parts)
-        })?;
-        if stopped.load(Ordering::Relaxed) > 0 {
-            return Ok(None);
-        }
-        for (first, of_batch) in parts {
+        drop(seen);
+        let mut errors = Array4::from_elem((nodes.len(), points.len(), ages, request.len()), f64::INFINITY);
+        let classes = &request.classes;
+        let walk = |walker: &Walker, job: usize| {
+            let (first, xs) = &walker.batches[job / workers];
+            let of_batch = &classes[*first..first + xs[0].size()[0] as usize];
+            Ok((*first, walker.walk(xs, of_batch)?))
+        };
+        let walked = in_order(walkers, jobs, &walk, &mut |job, (first, of_batch)| {
             let images = of_batch.dim().3;
             errors.slice_mut(s![.., .., .., first..first + images]).assign(&of_batch);
+            match go_on() || job + 1 == jobs {
+                true => Ok(()),
+                false => Err(EvaluateError::Stopped { done: first + images, count: request.len() }),
+            }
+        });
+        match walked {
+            Err(EvaluateError::Stopped { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(()) => {
+                let times = nodes.iter().map(|n| n.t).collect();
+                Ok(Some((Self { times, points, errors }, outcome.samples)))
+            }
         }
-        Ok(Some(Self { times: nodes.iter().map(|n| n.t).collect(), points, errors }))
     }
 }
 
 impl Walker<'_> {
     /// The errors of one batch, `[S, P, A, B]`; `xs` is its x `[B, C, H, W]` at each evaluation.
-    fn walk(&self, xs: &[Tensor], classes: &[Option<i64>]) -> Result<Array4<f64>, Error> {
+    fn walk(&self, xs: &[Tensor], classes: &[Option<i64>]) -> Result<Array4<f64>, TchError> {
         let images = classes.len();
         let shape = (self.nodes.len(), self.points.len(), self.ages, images);
         let mut errors = Array4::from_elem(shape, f64::INFINITY);
@@ -215,7 +199,7 @@ impl Walker<'_> {
     }
 
     /// What the tail remembers of each row if it has learned all evaluations but the last `age`.
-    fn taught(&self, passed: &VecDeque<Passed>, age: usize, rows: usize) -> Result<Vec<RowMemory>, Error> {
+    fn taught(&self, passed: &VecDeque<Passed>, age: usize, rows: usize) -> Result<Vec<RowMemory>, TchError> {
         let mut memory: Vec<RowMemory> = (0..rows).map(|_| RowMemory::default()).collect();
         if !self.tail.remembers() {
             return Ok(memory);
@@ -236,7 +220,7 @@ impl Walker<'_> {
         x: &Tensor,
         classes: &[Option<i64>],
         guided: bool,
-    ) -> Result<(Tensor, Tensor, usize), Error> {
+    ) -> Result<(Tensor, Tensor, usize), TchError> {
         let null = self.model.config.null_class.unwrap_or(0);
         let mut class: Vec<i64> = classes.iter().map(|c| c.unwrap_or(null)).collect();
         let mut rows = x.shallow_clone();
@@ -249,7 +233,7 @@ impl Walker<'_> {
     }
 
     /// One guided noise prediction an image, f64 `[B, C, H, W]`.
-    fn join(&self, output: &Tensor, images: usize, guided: bool, channels: i64) -> Result<Tensor, Error> {
+    fn join(&self, output: &Tensor, images: usize, guided: bool, channels: i64) -> Result<Tensor, TchError> {
         let output = output.f_narrow(1, 0, channels)?.f_to_kind(Kind::Double)?;
         if !guided {
             return Ok(output);
@@ -259,6 +243,6 @@ impl Walker<'_> {
         let order = Tensor::f_from_slice(&order)?.f_to(self.model.device)?;
         let first: Vec<usize> = (0..images).map(|k| 2 * k).collect();
         let pairs = output.f_index_select(0, &order)?;
-        Ok(self.guidance.combine(&pairs, &first, &vec![true; images], channels)?)
+        self.guidance.combine(&pairs, &first, &vec![true; images], channels)
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::ThreadSetting;
 ///
 /// # Errors
 /// The first that a job or `sink` gives; the system has no thread.
-pub(super) fn in_order<W: Send, R: Send>(
+pub(crate) fn in_order<W: Send, R: Send>(
     workers: Vec<W>,
     jobs: usize,
     work: &(dyn Fn(&W, usize) -> Result<R, EvaluateError> + Sync),

@@ -32,6 +32,7 @@ pub use extraction::{Extracted, Extraction, ExtractionProgress};
 pub use feature_set::FeatureSet;
 pub use frechet::{Gaussian, frechet_distance, frechet_distance_of_features};
 pub use images::ImageSet;
+pub(crate) use in_order::in_order;
 pub use inception_score::{InceptionScore, SplitScore};
 pub use kid::{Kid, KidOptions, kid, kid_of_subsets};
 pub use manifold::{Manifold, ManifoldOptions, manifold};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::calibrate::{CalibratedError, FrontError};
+use crate::calibrate::{FileError, FrontError};
 
 use super::{ChangeError, LimitError, PatienceError, ScheduleError, ThresholdError};
 
@@ -37,7 +37,7 @@ pub enum ExitSpecError {
     Front(#[from] FrontError),
     /// A calibrated exit is refused.
     #[error(transparent)]
-    Calibrated(#[from] CalibratedError),
+    Calibrated(#[from] FileError),
     /// Limits that were not there when the exit was calibrated.
     #[error(
         "exit {exit}: it was calibrated without these limits, and what it promises does not hold with them (behind a \

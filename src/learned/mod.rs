@@ -38,7 +38,7 @@ use tch::{Device, Kind, Tensor};
 use self::layers::Source;
 use crate::backbone::{Checkpoint, Config};
 use crate::linear::Shapes;
-use crate::output::write_tensors;
+use crate::output::{version_of, write_tensors};
 
 /// The file beside `model.safetensors`.
 pub const FILE: &str = "exits.safetensors";
@@ -232,20 +232,13 @@ fn describe(checkpoint: &Checkpoint) -> Result<LearnedConfig, LearnedError> {
     let text = checkpoint.fact(DESCRIPTION).ok_or_else(|| LearnedError::NoDescription { file: file() })?;
     let parse = |source| LearnedError::Parse { file: file(), source };
     let refuse = |fault| LearnedError::Description { file: file(), fault };
-    // Another version may have other fields: it is named before they are.
-    let version: Version = serde_json::from_str(text).map_err(parse)?;
-    if version.version != VERSION {
-        let value = version.version.to_string();
+    let version = version_of(text.as_bytes()).map_err(parse)?;
+    if version != VERSION {
+        let value = version.to_string();
         let reason = format!("this offramp reads version {VERSION}");
         return Err(refuse(ConfigFault { field: "version", value, reason }));
     }
     let config: LearnedConfig = serde_json::from_str(text).map_err(parse)?;
     config.check().map_err(refuse)?;
     Ok(config)
-}
-
-/// The one field that every version has.
-#[derive(serde::Deserialize)]
-struct Version {
-    version: u32,
 }

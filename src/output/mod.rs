@@ -5,6 +5,7 @@
 mod atomic;
 mod folder;
 mod heat_map;
+mod json;
 mod npz;
 mod parameters;
 mod pixels;
@@ -19,6 +20,8 @@ pub(crate) use atomic::write_bytes;
 pub(crate) use atomic::write_text;
 pub use folder::{Existing, OutputFolder, check_writable, is_image_name};
 pub use heat_map::{DepthMap, HeatMapError, depth_color, heat_map, write_heat_map};
+pub(crate) use json::version_of;
+pub use json::write_json;
 pub use npz::{read_noise, write_npz};
 pub use parameters::{ImageParameters, Parameters, RunParameters};
 pub use pixels::{Pixels, read_image};
