@@ -2,13 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use offramp::MAX_THREADS;
 use offramp::evaluate::{EvaluateError, Extraction, Shard};
 use offramp::extract::{self, Extractor, ExtractorSpec, Network};
 
 use super::interrupt::Interrupt;
 use super::progress::Progress;
-use super::{Failure, places};
+use super::{Failure, places, threads};
 
 /// A micro-batch is one tensor in each worker.
 const LARGEST_BATCH: usize = 4096;
@@ -47,10 +46,7 @@ pub fn extraction(batch: usize, threads: Option<usize>, shard: Shard) -> Result<
         return Err(Failure::option("--batch", batch, format!("it must be 1 to {LARGEST_BATCH}")));
     }
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = threads.unwrap_or_else(cores);
-    if !(1..=MAX_THREADS).contains(&threads) {
-        return Err(Failure::option("--threads", threads, format!("it must be 1 to {MAX_THREADS}")));
-    }
+    let threads = threads::checked(threads)?.unwrap_or_else(cores);
     Ok(Extraction { batch, shard, ..Extraction::new(threads) })
 }
 

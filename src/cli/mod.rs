@@ -12,6 +12,7 @@ mod exits;
 mod failure;
 mod features;
 mod generate;
+mod guidance;
 mod inspect;
 mod interrupt;
 mod places;
@@ -20,6 +21,7 @@ mod progress;
 mod stats;
 mod stdout;
 mod target;
+mod threads;
 mod trace;
 mod train;
 

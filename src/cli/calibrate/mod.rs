@@ -1,6 +1,6 @@
 //! `offramp calibrate`: finds exits.
 
-mod command;
+mod budget;
 mod schedule;
 mod search;
 mod setting;

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use offramp::calibrate::{CalibrateError, Choice, ErrorTable, Recording, read_recordings, write_recordings};
 use offramp::exit::Schedule;
-use tch::Kind;
 
-use super::schedule::{Args, Budget};
+use super::budget::Budget;
+use super::schedule::Args;
 use super::setting::Ground;
 use super::speed::Speed;
+use super::validation::{mean, square_errors};
 use crate::cli::Failure;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::progress::Progress;
@@ -123,11 +124,7 @@ fn exits(ground: &Ground) -> Vec<usize> {
 fn discretisation(ground: &Ground, steps: usize, request: &offramp::Request) -> Result<f64, Failure> {
     let few = ground.sampler(steps)?.sample(request, &mut ())?.samples;
     let many = ground.sampler(fine(ground))?.sample(request, &mut ())?.samples;
-    let mut sum = 0.0;
-    for (few, many) in few.iter().zip(&many) {
-        sum += few.x.f_sub(&many.x)?.f_square()?.f_mean(Kind::Double)?.f_double_value(&[])?;
-    }
-    Ok(sum / few.len() as f64)
+    Ok(mean(&square_errors(&few, &many)?))
 }
 
 impl Grid {
@@ -154,7 +151,7 @@ pub fn best<'a>(grids: &'a [Grid], budget: &Budget, speed: Option<&Speed>) -> Re
     for grid in grids {
         let evaluations = grid.times.len();
         let share = match (budget, speed) {
-            (Budget::Share(share), _) => share * longest as f64 / evaluations as f64,
+            (Budget::Share(share), _) => share.share() * longest as f64 / evaluations as f64,
             (Budget::Milliseconds(ms), Some(speed)) => speed.share(*ms, evaluations),
             (Budget::Milliseconds(_), None) => continue,
         };
@@ -168,7 +165,7 @@ pub fn best<'a>(grids: &'a [Grid], budget: &Budget, speed: Option<&Speed>) -> Re
     }
     found.ok_or_else(|| {
         let budget = match budget {
-            Budget::Share(share) => *share,
+            Budget::Share(share) => share.share(),
             Budget::Milliseconds(ms) => speed.map_or(0.0, |s| s.share(*ms, longest)),
         };
         Failure::from(CalibrateError::Budget { budget, least })

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use offramp::calibrate::RecordedWith;
 use offramp::solver::SolverSpec;
 use offramp::tail::{TailSpec, default_tail};
-use offramp::{Guidance, MAX_THREADS, Model, Request, Sampler};
+use offramp::{Guidance, Model, Request, Sampler};
 use tch::{Device, Kind};
 
-use crate::cli::{Failure, classes, places};
+use crate::cli::guidance::guidance;
+use crate::cli::{Failure, classes, places, threads};
 
 /// The run that is calibrated for.
 #[derive(clap::Args)]
@@ -73,22 +74,13 @@ pub struct Ground {
 impl Setting {
     /// Opens the weights and checks all parts.
     pub fn open(&self) -> Result<Ground, Failure> {
-        if let Some(threads) = self.threads
-            && !(1..=MAX_THREADS).contains(&threads)
-        {
-            return Err(Failure::option("--threads", threads, format!("it must be 1 to {MAX_THREADS}")));
-        }
+        threads::checked(self.threads)?;
         if self.batch == 0 {
             return Err(Failure::option("--batch", 0, "a micro-batch holds at least one image"));
         }
         let solver: SolverSpec = self.solver.parse()?;
         let tail: Option<TailSpec> = self.tail.as_ref().map(|tail| tail.parse()).transpose()?;
-        let mut guidance = Guidance::scale(self.guidance);
-        if let Some(interval) = &self.guidance_interval {
-            guidance.interval = <[f64; 2]>::try_from(interval.as_slice()).map_err(|_| {
-                Failure::option("--guidance-interval", format!("{interval:?}"), "two times are needed, LO,HI")
-            })?;
-        }
+        let guidance = guidance(self.guidance, self.guidance_interval.as_deref())?;
         let folder = places::weights(&self.weights)?;
         let dtype = if self.dtype == "bf16" { Kind::BFloat16 } else { Kind::Float };
         let model = Model::open_on(&folder, Device::Cpu, dtype)?;

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
+use offramp::bench::Machine;
 use offramp::calibrate::{
     BetaMixture, Calibrated, HoldsFor, Losses, OnHeldOut, Promise, Settled, Tested, one_threshold, overheard,
 };
 use offramp::exit::ExitSpec;
 use offramp::output::OutputError;
 
-use super::command;
 use super::setting::{Ground, Setting};
 use super::template::Template;
-use super::validation::Validation;
+use super::validation::{Validation, mean};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::stdout::say;
 use crate::cli::{Failure, places, target};
@@ -165,14 +165,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
         exit: answer.exit.to_string(),
         holds_for: sampler.facts(held_out.request(), HoldsFor::run),
         settled: answer.settled,
-        command: command::typed(),
+        command: Machine::here().command,
         images: args.images,
         seed: args.seed,
         held_out: OnHeldOut {
             images: args.images,
             seed: held_out_seed,
             cost: rolled.cost,
-            rmse: (rolled.square_errors.iter().sum::<f64>() / args.images as f64).sqrt(),
+            rmse: mean(&rolled.square_errors).sqrt(),
             failed,
         },
     };

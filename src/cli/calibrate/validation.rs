@@ -2,6 +2,7 @@
 
 use offramp::exit::{Bounds, Exit, Moment};
 use offramp::{Request, Sample};
+use tch::{Kind, TchError};
 
 use super::setting::Ground;
 use crate::cli::Failure;
@@ -59,17 +60,25 @@ impl<'a> Validation<'a> {
         }
         let sampler = self.ground.sampler(self.steps)?.with_exit(exit);
         let outcome = sampler.sample(&self.request, &mut ())?;
-        let mut square_errors = vec![];
-        for (early, full) in outcome.samples.iter().zip(&self.full) {
-            let square = early.x.f_sub(&full.x)?.f_square()?.f_mean(tch::Kind::Double)?;
-            square_errors.push(square.f_double_value(&[])?);
-        }
+        let square_errors = square_errors(&outcome.samples, &self.full)?;
         Ok(Rolled { cost: outcome.cost_share(), square_errors })
     }
 
     /// Mean squared difference to full depth of the images that a schedule draws.
     pub fn square_error(&self, depths: &[usize], interrupt: &Interrupt) -> Result<f64, Failure> {
         let rolled = self.exit(Box::new(Depths(depths.to_vec())), interrupt)?;
-        Ok(rolled.square_errors.iter().sum::<f64>() / rolled.square_errors.len() as f64)
+        Ok(mean(&rolled.square_errors))
     }
+}
+
+/// Mean squared difference of each image of two lists.
+pub fn square_errors(a: &[Sample], b: &[Sample]) -> Result<Vec<f64>, TchError> {
+    let square =
+        |(a, b): (&Sample, &Sample)| a.x.f_sub(&b.x)?.f_square()?.f_mean(Kind::Double)?.f_double_value(&[]);
+    a.iter().zip(b).map(square).collect()
+}
+
+/// The mean of some numbers, at least one.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }

@@ -36,7 +36,8 @@ pub struct Args {
     /// Where evaluations leave the network: full, fixed:DEPTH, schedule:NAME|FILE, uncertainty:THRESHOLD (when the
     /// weights' trained estimators pass it), gate:THRESHOLD or gate:q=QUANTILE (when their trained gates do),
     /// similarity:THRESHOLD (when a block turns the state less), change:THRESHOLD[,after=BLOCKS] (when the first
-    /// blocks change less than that), patience:COUNT[,change=SHARE] (when so many exits agreed), best:BUDGET (the best schedule that was found). Behind any of them:
+    /// blocks change less than that), patience:COUNT[,change=SHARE] (when so many exits agreed), best:BUDGET (the best
+    /// schedule that was found), threshold:NAME|FILE[,force] (a calibrated exit). Behind any of them:
     /// min=DEPTH|SCHEDULE, max=DEPTH|SCHEDULE, warmup=COUNT, cap=COUNT, only=EVALUATIONS, pair=max|mean|cond|apart.
     #[arg(long, default_value = "full", value_name = "SPEC")]
     pub exit: String,

@@ -6,7 +6,7 @@ use std::fmt;
 use offramp::exit::{Bounds, ExitSpec, LimitsSpec, Pair, Rule};
 use offramp::learned::{LearnedExits, Quantity};
 use offramp::solver::Evaluation;
-use offramp::{Guidance, Sample, Sampler};
+use offramp::{Sample, Sampler};
 use serde::Serialize;
 
 /// What a rule did where it had a choice, over the images of a run.
@@ -93,8 +93,8 @@ impl Compared {
 
 impl Choices {
     /// Those of an exit in its sampler, before the first is made.
-    pub fn new(exit: &ExitSpec, sampler: &Sampler, guidance: &Guidance, evaluations: &[Evaluation]) -> Self {
-        let model = sampler.model();
+    pub fn new(exit: &ExitSpec, sampler: &Sampler, evaluations: &[Evaluation]) -> Self {
+        let (model, guidance) = (sampler.model(), sampler.guidance());
         let points = || model.backbone.exit_points().iter().map(|point| point.depth);
         // What must agree several times in a row cannot leave before.
         let patience = if let Rule::Patience(patience) = &exit.rule { patience.count() } else { 0 };

@@ -12,7 +12,6 @@ use offramp::{Event, Outcome, Request, Sampler};
 use serde::Serialize;
 
 use super::Run;
-use super::prepare::guidance;
 use crate::cli::Failure;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::progress::Progress;
@@ -49,7 +48,7 @@ impl Run {
     pub fn measure(&self, interrupt: &Interrupt) -> Result<Measured, Failure> {
         let layout = self.sampler.layout(self.request.len());
         let request = first(&self.request, layout.batch.saturating_mul(layout.workers))?;
-        let full = self.at_full_depth(layout.batch)?;
+        let full = self.at_full_depth(layout.batch);
         let draw = |sampler| self.timed(sampler, &request, interrupt);
         let quiet = self.args.quiet || self.args.json;
         let mut progress = Progress::of(1 + LEAST_ROUNDS as u64, "rounds beside full depth", quiet);
@@ -88,13 +87,13 @@ impl Run {
     }
 
     /// The run's sampler but for its exit; and with one micro-batch, whatever the number of images.
-    fn at_full_depth(&self, batch: usize) -> Result<Sampler, Failure> {
+    fn at_full_depth(&self, batch: usize) -> Sampler {
         let (solver, steps) = self.sampler.solver();
-        Ok(Sampler::new(self.sampler.model().share())
+        Sampler::new(self.sampler.model().share())
             .with_solver(solver, steps)
-            .with_guidance(guidance(&self.args)?)
+            .with_guidance(self.sampler.guidance())
             .with_batch(batch)
-            .with_threads(self.parameters.threads))
+            .with_threads(self.parameters.threads)
     }
 
     /// Draws the images; the time in seconds.

@@ -21,7 +21,6 @@ use offramp::output::{
 use offramp::{Event, Request, Sample, Sampler};
 
 use self::choices::Choices;
-use self::prepare::guidance;
 use self::totals::Totals;
 use super::Failure;
 use super::interrupt::Interrupt;
@@ -72,8 +71,7 @@ impl Run {
 
         let start = Instant::now();
         let mut totals = Totals::default();
-        let guidance = guidance(&self.args)?;
-        let mut choices = Choices::new(&self.exit, &self.sampler, &guidance, &evaluations);
+        let mut choices = Choices::new(&self.exit, &self.sampler, &evaluations);
         let mut failure: Option<Failure> = None;
         let complete = self.sampler.run(&self.request, &mut |event: &Event| {
             let handled = match event {

@@ -7,12 +7,13 @@ use offramp::exit::{Budget, ExitSpec, Rule};
 use offramp::output::{Existing, OutputError, OutputFolder, RunParameters, read_image, read_noise};
 use offramp::solver::SolverSpec;
 use offramp::tail::TailSpec;
-use offramp::{Guidance, GuidedChannels, MAX_THREADS, Model, Request, Sampler, Verify};
+use offramp::{GuidedChannels, Model, Request, Sampler, Verify};
 use tch::{Device, Kind};
 
 use super::Run;
 use super::args::Args;
-use crate::cli::{Failure, classes, places, target};
+use crate::cli::guidance::guidance;
+use crate::cli::{Failure, classes, places, target, threads};
 
 /// Each image costs some bytes of memory before the first is drawn.
 const MAX_IMAGES: usize = 10_000_000;
@@ -22,11 +23,7 @@ const MAX_ON_GRID: usize = 10_000;
 impl Run {
     /// Turns arguments into a sampler, a request and an open folder; nothing is written if one is wrong.
     pub fn prepare(args: Args) -> Result<Self, Failure> {
-        if let Some(threads) = args.threads
-            && !(1..=MAX_THREADS).contains(&threads)
-        {
-            return Err(Failure::option("--threads", threads, format!("it must be 1 to {MAX_THREADS}")));
-        }
+        threads::checked(args.threads)?;
         if let Some(count) = args.count.filter(|&n| n > MAX_IMAGES) {
             return Err(Failure::option("--count", count, format!("at most {MAX_IMAGES} images a run")));
         }
@@ -36,7 +33,10 @@ impl Run {
         if args.preview_every == Some(0) {
             return Err(Failure::option("--preview-every", 0, "every how many evaluations? at least 1"));
         }
-        let guidance = guidance(&args)?;
+        let mut guidance = guidance(args.guidance, args.guidance_interval.as_deref())?;
+        if let Some(n) = args.guidance_channels {
+            guidance.channels = GuidedChannels::First(n);
+        }
         let solver: SolverSpec = args.solver.parse()?;
         let exit = exit(&args)?;
         let tail: Option<TailSpec> = args.tail.as_ref().map(|tail| tail.parse()).transpose()?;
@@ -115,27 +115,6 @@ fn exit(args: &Args) -> Result<ExitSpec, Failure> {
             Err(Failure::option("--budget", args.budget.unwrap_or_default(), reason))
         }
     }
-}
-
-/// How the arguments guide.
-pub fn guidance(args: &Args) -> Result<Guidance, Failure> {
-    let mut guidance = Guidance::scale(args.guidance);
-    if let Some(interval) = &args.guidance_interval {
-        guidance.interval = <[f64; 2]>::try_from(interval.as_slice()).map_err(|_| {
-            let typed: Vec<String> = interval.iter().map(f64::to_string).collect();
-            Failure::option("--guidance-interval", typed.join(","), "two times are needed, LO,HI")
-        })?;
-        if let [lo, hi] = guidance.interval
-            && !(lo.is_finite() && hi.is_finite())
-        {
-            let typed = format!("{lo},{hi}");
-            return Err(Failure::option("--guidance-interval", typed, "both times must be finite numbers"));
-        }
-    }
-    if let Some(n) = args.guidance_channels {
-        guidance.channels = GuidedChannels::First(n);
-    }
-    Ok(guidance)
 }
 
 fn device(name: &str) -> Result<Device, Failure> {
